@@ -1,0 +1,154 @@
+//! Settings in code: core's builder in the words of this face.
+
+use std::time::Duration;
+
+use baokit_core::Result;
+use baokit_core::config::{Credential, Pem, SettingsBuilder};
+use baokit_core::uri::Provider;
+
+use crate::client::Client;
+
+/// The settings of a client that is to be made. What is illegal is said by [`Builder::build`].
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # fn main() -> baokit::Result<()> {
+/// let client = baokit::Client::builder()
+///     .urls(["https://openbao-1.internal:8200", "https://openbao-2.internal:8200"])
+///     .app_role("role-id", "secret-id")
+///     .allowed_mounts(["secret"])
+///     .deadline(Duration::from_secs(10))
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    settings: SettingsBuilder,
+}
+
+impl Builder {
+    /// The defaults for a provider, without nodes and credential.
+    pub fn new(provider: Provider) -> Self {
+        Self { settings: SettingsBuilder::new(provider) }
+    }
+
+    /// The settings of the environment for a provider: `OPENBAO_…` or `HASHICORP_…`, else `BAO_…`,
+    /// else `VAULT_…`.
+    pub fn from_env(provider: Provider) -> Self {
+        // A value that is not Unicode can't be legal for any key; it must not count as unset.
+        let lookup = |key: &str| std::env::var_os(key).map(|value| value.to_string_lossy().into_owned());
+        Self { settings: SettingsBuilder::from_lookup(provider, lookup) }
+    }
+
+    fn with(self, change: impl FnOnce(SettingsBuilder) -> SettingsBuilder) -> Self {
+        Self { settings: change(self.settings) }
+    }
+
+    /// The address of a single node, or of a load balancer: `https://host:port`.
+    pub fn url(self, url: impl AsRef<str>) -> Self {
+        self.urls([url])
+    }
+
+    /// The addresses of the nodes of one cluster.
+    pub fn urls<I>(self, urls: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.with(|settings| settings.urls(urls))
+    }
+
+    /// A token that somebody else obtained. It can't be replaced when it is dead.
+    pub fn token(self, token: impl Into<String>) -> Self {
+        let credential = Credential::token(token.into());
+        self.with(|settings| settings.credential(credential))
+    }
+
+    /// AppRole at its default mount, `auth/approle`.
+    pub fn app_role(self, role_id: impl Into<String>, secret_id: impl Into<String>) -> Self {
+        match Credential::app_role(role_id.into(), secret_id.into()) {
+            Ok(credential) => self.with(|settings| settings.credential(credential)),
+            // The default mount is a legal path; without a credential, `build` refuses.
+            Err(_) => self,
+        }
+    }
+
+    /// Any credential.
+    pub fn credential(self, credential: Credential) -> Self {
+        self.with(|settings| settings.credential(credential))
+    }
+
+    /// The namespace; the root namespace where none is given.
+    pub fn namespace(self, namespace: &str) -> Self {
+        self.with(|settings| settings.namespace(namespace))
+    }
+
+    /// The authority that signs the nodes' certificates, as PEM text. No other is trusted then.
+    pub fn ca_pem(self, pem: impl Into<String>) -> Self {
+        self.with(|settings| settings.ca(Pem::Text(pem.into().into())))
+    }
+
+    /// The certificate that the client shows, and its key, as PEM texts.
+    pub fn client_certificate_pem(self, certificate: impl Into<String>, key: impl Into<String>) -> Self {
+        let (certificate, key) = (Pem::Text(certificate.into().into()), Pem::Text(key.into().into()));
+        self.with(|settings| settings.client_certificate(certificate, key))
+    }
+
+    /// Whether the nodes' certificates are verified; true by default. Without, anybody on the way
+    /// can read every secret, and a warning says so.
+    pub fn verify_tls(self, verify: bool) -> Self {
+        self.with(|settings| settings.verify_tls(verify))
+    }
+
+    /// The deadline of a whole operation, with its retries and log-ins; 30 s by default.
+    pub fn deadline(self, deadline: Duration) -> Self {
+        self.with(|settings| settings.deadline(deadline))
+    }
+
+    /// How many idle connections are kept for each node; 10 by default.
+    pub fn pool_size(self, size: usize) -> Self {
+        self.with(|settings| settings.pool_size(size))
+    }
+
+    /// How many operations may be in flight at once; 50 by default. Others wait their turn.
+    pub fn max_concurrent(self, operations: usize) -> Self {
+        self.with(|settings| settings.max_concurrent(operations))
+    }
+
+    /// How long before its end a token is renewed; 600 s by default.
+    pub fn renewal_threshold(self, threshold: Duration) -> Self {
+        self.with(|settings| settings.renewal_threshold(threshold))
+    }
+
+    /// The tenant that errors name; `dev` by default.
+    pub fn tenant_id(self, id: impl Into<String>) -> Self {
+        self.with(|settings| settings.tenant_id(id))
+    }
+
+    /// The mounts that URIs may name; none by default.
+    pub fn allowed_mounts<I>(self, mounts: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.with(|settings| settings.allowed_mounts(mounts))
+    }
+
+    /// Whether URIs with duplicate slashes, or white space around them, are forgiven; false by
+    /// default.
+    pub fn accept_legacy(self, accept: bool) -> Self {
+        self.with(|settings| settings.accept_legacy(accept))
+    }
+
+    /// Checks the settings and makes the client. Sends nothing.
+    ///
+    /// # Errors
+    /// [`MissingSetting`](crate::Code::MissingSetting),
+    /// [`InvalidSetting`](crate::Code::InvalidSetting); each names the setting.
+    pub fn build(self) -> Result<Client> {
+        Client::new(self.settings.build()?)
+    }
+}

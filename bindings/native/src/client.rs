@@ -1,0 +1,189 @@
+//! The client as a Rust program sees it: core's operations on the native host.
+
+use std::fmt;
+use std::sync::Arc;
+
+use baokit_core::config::Settings;
+use baokit_core::uri::Provider;
+use baokit_core::{Change, Renewal, Result, Secret, SecretValue, TokenInfo, Versions};
+
+use crate::builder::Builder;
+use crate::host::NativeHost;
+use crate::kv2::Kv2;
+
+/// A client of one OpenBao cluster. Clones share the session: token, connections and limits.
+#[derive(Clone)]
+pub struct Client {
+    core: Arc<baokit_core::Client<NativeHost>>,
+}
+
+impl Client {
+    /// A client with the settings of the environment: `OPENBAO_URL` and `OPENBAO_TOKEN` (or
+    /// `OPENBAO_ROLE_ID` and `OPENBAO_SECRET_ID`), else the same with `BAO_` or `VAULT_`, and
+    /// `TENANT_ALLOWED_MOUNTS`. [`baokit_core::config`] lists all keys.
+    ///
+    /// Sends nothing: the first operation logs in.
+    ///
+    /// # Errors
+    /// [`crate::Code::MissingSetting`], [`crate::Code::InvalidSetting`]; each names the key.
+    pub fn from_env() -> Result<Self> {
+        Self::builder_from_env().build()
+    }
+
+    /// The settings of the environment, to be completed or overruled in code.
+    pub fn builder_from_env() -> Builder {
+        Builder::from_env(Provider::OpenBao)
+    }
+
+    /// A client whose settings are given in code.
+    pub fn builder() -> Builder {
+        Builder::new(Provider::OpenBao)
+    }
+
+    /// A client with these settings. What they warn of is logged.
+    ///
+    /// # Errors
+    /// [`crate::Code::InvalidSetting`] where a certificate or key can't be read or used.
+    pub fn new(settings: Settings) -> Result<Self> {
+        for warning in settings.warnings() {
+            tracing::warn!(code = warning.code().as_str(), "{}", warning.text());
+        }
+        let host = NativeHost::new(&settings)?;
+        Ok(Self { core: Arc::new(baokit_core::Client::new(host, settings)) })
+    }
+
+    /// Reads a secret, or one key of it where the URI has a fragment; the newest version, or the
+    /// one that `?version=` pins.
+    ///
+    /// End point: `GET mount/data/path`.
+    ///
+    /// # Errors
+    /// [`SecretNotFound`](crate::Code::SecretNotFound),
+    /// [`SecretDeleted`](crate::Code::SecretDeleted),
+    /// [`FragmentNotFound`](crate::Code::FragmentNotFound); of a pinned version
+    /// [`VersionNotFound`](crate::Code::VersionNotFound),
+    /// [`VersionDeleted`](crate::Code::VersionDeleted),
+    /// [`VersionDestroyed`](crate::Code::VersionDestroyed).
+    pub async fn read(&self, uri: impl AsRef<str>) -> Result<Secret> {
+        self.core.read(uri.as_ref()).await
+    }
+
+    /// Writes a new version: the whole secret (a JSON object), or with a fragment that key alone.
+    ///
+    /// It reads the current version first and writes with it as the check-and-set parameter, so
+    /// that an answer that was lost can't become a second version. Where another writer comes in
+    /// between, it starts over: the last write wins, and no other key is lost.
+    ///
+    /// End points: `GET` and `POST mount/data/path`.
+    ///
+    /// # Errors
+    /// [`InvalidValue`](crate::Code::InvalidValue) for a whole secret that is no object;
+    /// [`Indeterminate`](crate::Code::Indeterminate) where the write was sent and its outcome is
+    /// not known.
+    pub async fn write(&self, uri: impl AsRef<str>, value: impl Into<SecretValue>) -> Result<Change> {
+        self.core.write(uri.as_ref(), value).await
+    }
+
+    /// Replaces a value: like [`Client::write`], but where another writer comes in between it
+    /// stops, since two rotations of one credential must not both count as done.
+    ///
+    /// End points: `GET` and `POST mount/data/path`.
+    ///
+    /// # Errors
+    /// Those of [`Client::write`], and [`CasConflict`](crate::Code::CasConflict).
+    pub async fn rotate(&self, uri: impl AsRef<str>, value: impl Into<SecretValue>) -> Result<Change> {
+        self.core.rotate(uri.as_ref(), value).await
+    }
+
+    /// Deletes the newest version, or the one that `?version=` pins. Its data can be undeleted.
+    ///
+    /// End points: `DELETE mount/data/path`, `POST mount/delete/path`. Deleting what is not there
+    /// is no error, as in OpenBao.
+    ///
+    /// # Errors
+    /// [`FragmentNotAllowed`](crate::Code::FragmentNotAllowed);
+    /// [`Indeterminate`](crate::Code::Indeterminate) where the deletion of the newest version was
+    /// sent and not answered.
+    pub async fn delete(&self, uri: impl AsRef<str>) -> Result<()> {
+        self.core.delete(uri.as_ref()).await
+    }
+
+    /// The versions of a secret, oldest first, without their data.
+    ///
+    /// End point: `GET mount/metadata/path`.
+    ///
+    /// # Errors
+    /// [`SecretNotFound`](crate::Code::SecretNotFound);
+    /// [`FragmentNotAllowed`](crate::Code::FragmentNotAllowed).
+    pub async fn versions(&self, uri: impl AsRef<str>) -> Result<Versions> {
+        self.core.versions(uri.as_ref()).await
+    }
+
+    /// The KVv2 engine at a mount, below the level of URIs and of the tenant guard.
+    #[must_use]
+    pub fn kv2(&self, mount: impl Into<String>) -> Kv2 {
+        Kv2::new(self.core.clone(), mount.into())
+    }
+
+    /// Sends a request that baokit does not model, with the same failover, retry and redaction.
+    /// `LIST` is a method here as in OpenBao.
+    ///
+    /// The answer is the whole JSON document, null where the server sends none. Only `GET` and
+    /// `LIST` are sent again after a try that may have been executed.
+    ///
+    /// ```no_run
+    /// # async fn example(client: baokit::Client) -> baokit::Result<()> {
+    /// let mounts = client.request("GET", "sys/mounts", None).await?;
+    /// println!("{}", mounts.expose()["data"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`IllegalSegment`](crate::Code::IllegalSegment) for a path that a server or a proxy could
+    /// read as another one; [`NotFound`](crate::Code::NotFound),
+    /// [`PermissionDenied`](crate::Code::PermissionDenied),
+    /// [`RequestRejected`](crate::Code::RequestRejected) as OpenBao answers.
+    pub async fn request(&self, method: &str, path: &str, body: Option<SecretValue>) -> Result<SecretValue> {
+        self.core.request(method, path, body.as_ref()).await
+    }
+
+    /// What OpenBao says of the client's own token. A token that counts its uses loses one.
+    ///
+    /// End point: `GET auth/token/lookup-self`.
+    ///
+    /// # Errors
+    /// [`PermissionDenied`](crate::Code::PermissionDenied) where the token lacks the default policy.
+    pub async fn lookup_self(&self) -> Result<TokenInfo> {
+        self.core.lookup_self().await
+    }
+
+    /// Renews the client's token by so many seconds, or by its own period.
+    ///
+    /// End point: `POST auth/token/renew-self`. The increment is the new rest of the lease: a small
+    /// one shortens it.
+    ///
+    /// # Errors
+    /// [`RequestRejected`](crate::Code::RequestRejected) where the token can't be renewed.
+    pub async fn renew_self(&self, increment: Option<u64>) -> Result<Renewal> {
+        self.core.renew_self(increment).await
+    }
+
+    /// Wipes token and credential. What is under way, in any clone, and everything later fails with
+    /// [`ClientClosed`](crate::Code::ClientClosed).
+    pub fn close(&self) {
+        self.core.close();
+    }
+
+    /// The settings that the client was made with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        self.core.settings()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("nodes", &self.settings().nodes()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,170 @@
+//! The host: one request over reqwest, both clocks, the system's randomness. It decides nothing.
+
+use std::error::Error as StdError;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{io, iter};
+
+use baokit_core::http::{CONNECT_TIMEOUT, Failure, FailureKind, MAX_ANSWER_BYTES, Method, Request, Response};
+use baokit_core::{Code, Error, Host, Now, Result, Settings};
+use bytes::Bytes;
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
+
+use crate::tls;
+
+/// Answers are read into a buffer of this size unless the server announces a longer one.
+const BODY_CAPACITY: usize = 4 * 1024;
+
+/// The native host of one client.
+pub(crate) struct NativeHost {
+    http: reqwest::Client,
+    start: Instant,
+}
+
+impl NativeHost {
+    pub fn new(settings: &Settings) -> Result<Self> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::config(settings)?)
+            // Core follows redirects and repeats requests, by its own rules.
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            // A proxy that the environment names would see every token.
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(settings.pool_size())
+            .user_agent(concat!("baokit/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Error::new(Code::InvalidSetting).about("TLS").because(innermost(&error)))?;
+        Ok(Self { http, start: Instant::now() })
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Response, Failure> {
+        let response = self.http.execute(wire(request)?).await.map_err(|error| failure(&error))?;
+        let mut answer = Response::new(response.status().as_u16(), Zeroizing::new(Vec::new()));
+        for (name, value) in response.headers() {
+            answer = answer.header(name.as_str(), value.as_bytes());
+        }
+        Ok(answer.with_body(body(response).await?))
+    }
+}
+
+impl Host for NativeHost {
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { monotonic: self.start.elapsed(), wall }
+    }
+
+    fn random(&self, buffer: &mut [u8]) {
+        // Where the system has no randomness, TLS has long failed; jitter alone would not need it.
+        if let Err(error) = getrandom::fill(buffer) {
+            tracing::error!(%error, "the system's random source failed");
+        }
+    }
+
+    async fn send(&self, request: Request) -> Result<Response, Failure> {
+        let start = Instant::now();
+        let result = self.exchange(&request).await;
+        let (method, node, target) = (request.method().as_str(), request.node().as_str(), request.target());
+        let elapsed = start.elapsed();
+        match &result {
+            Ok(response) => tracing::debug!(method, node, target, status = response.status(), ?elapsed, "answered"),
+            Err(failure) => tracing::debug!(method, node, target, kind = ?failure.kind(), ?elapsed, "not answered"),
+        }
+        result
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+fn wire(request: &Request) -> Result<reqwest::Request, Failure> {
+    let unsendable = |reason| Failure::new(FailureKind::BeforeSend, reason);
+    let url = Url::parse(&request.url()).map_err(|_| unsendable("the address is no URL"))?;
+    if url.path() != request.target().split('?').next().unwrap_or_default()
+        || url.query() != request.target().split_once('?').map(|(_, query)| query)
+    {
+        return Err(unsendable("the URL parser would change the path"));
+    }
+    let method = match request.method() {
+        Method::Get => reqwest::Method::GET,
+        Method::Post => reqwest::Method::POST,
+        Method::Put => reqwest::Method::PUT,
+        Method::Patch => reqwest::Method::PATCH,
+        Method::Delete => reqwest::Method::DELETE,
+        _ => return Err(unsendable("a method that this host does not know")),
+    };
+    let mut wire = reqwest::Request::new(method, url);
+    let headers: &mut HeaderMap = wire.headers_mut();
+    for header in request.headers() {
+        let mut value = HeaderValue::from_str(header.expose())
+            .map_err(|_| unsendable("a header with characters that none may have"))?;
+        value.set_sensitive(header.is_secret());
+        headers.insert(HeaderName::from_static(header.name()), value);
+    }
+    if let Some(body) = request.body() {
+        // Shared, not copied: the one copy is core's, which wipes it.
+        *wire.body_mut() = Some(Bytes::from_owner(body.clone()).into());
+    }
+    Ok(wire)
+}
+
+async fn body(mut response: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let too_large =
+        || Failure::new(FailureKind::TooLarge, format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"));
+    let announced = response.content_length().unwrap_or_default();
+    let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+    if announced > MAX_ANSWER_BYTES {
+        return Err(too_large());
+    }
+    let mut body = Zeroizing::new(Vec::with_capacity(announced.max(BODY_CAPACITY)));
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| Failure::new(FailureKind::Body, innermost(&error)))?
+    {
+        if body.len().saturating_add(chunk.len()) > MAX_ANSWER_BYTES {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// How far a request had come, as far as reqwest tells.
+fn failure(error: &reqwest::Error) -> Failure {
+    let kind = if error.is_builder() {
+        FailureKind::BeforeSend
+    } else if is_tls(error) {
+        FailureKind::Tls
+    } else if error.is_connect() {
+        FailureKind::Connect
+    } else {
+        FailureKind::AfterSend
+    };
+    Failure::new(kind, innermost(error))
+}
+
+/// A handshake that failed, or an alert with which the server refused ours: with TLS 1.3 a server
+/// judges the client's certificate only after the client believes that the handshake is done.
+fn is_tls(error: &reqwest::Error) -> bool {
+    causes(error)
+        .filter_map(rustls_error)
+        .any(|cause| error.is_connect() || matches!(cause, rustls::Error::AlertReceived(_)))
+}
+
+fn rustls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    match cause.downcast_ref::<io::Error>() {
+        Some(wrapper) => wrapper.get_ref()?.downcast_ref(),
+        None => cause.downcast_ref(),
+    }
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    iter::successors(error.source(), |error: &&(dyn StdError + 'static)| (*error).source())
+}
+
+/// What the operating system or the TLS library said; the layers above only repeat the address.
+fn innermost(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(|| "the HTTP library gave no reason".to_owned(), ToString::to_string)
+}

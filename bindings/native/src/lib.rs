@@ -1,0 +1,43 @@
+//! A client for OpenBao's secrets: read, write, rotate, delete, list versions.
+//!
+//! ```no_run
+//! # async fn example() -> baokit::Result<()> {
+//! # fn connect(_: &str) {}
+//! let client = baokit::Client::from_env()?; // OPENBAO_URL, OPENBAO_TOKEN, TENANT_ALLOWED_MOUNTS, …
+//! let token = client.read("openbao+kv2://secret/app/api#token").await?;
+//! connect(token.expose_str()?); // the only way to the value
+//! let done = client.rotate("openbao+kv2://secret/app/api#token", "new-value").await?;
+//! println!("{} -> {}", done.old_version, done.new_version);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Client`] is cheap to clone and `Send + Sync`. Its futures may be dropped at any await without
+//! harm, and have to run on tokio. Every operation has one deadline ([`Builder::deadline`],
+//! `VAULT_TIMEOUT`), within which baokit logs in, retries what may be repeated and fails over to
+//! other nodes by itself; what comes back as an [`Error`] names the node, the number of tries and
+//! what to do next.
+//!
+//! URIs come from outside, so the tenant guard judges each: only mounts in
+//! [`Builder::allowed_mounts`] (`TENANT_ALLOWED_MOUNTS`) are used, and none where it is not set.
+//! [`Client::kv2`] and [`Client::request`] are for code that names the mount itself.
+//!
+//! Logs go to `tracing` (or `log`, where no subscriber is set): warnings about settings, and at
+//! debug level one event for each request. Neither ever holds a token, a header or a body.
+
+#[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+compile_error!("baokit needs one of its features `ring` and `aws-lc-rs`, for TLS");
+
+mod builder;
+mod client;
+mod host;
+mod kv2;
+mod tls;
+
+pub use baokit_core::config::{Credential, Origin, Pem, Settings, Warning, WarningCode};
+pub use baokit_core::error::{Code, Error, Family, Result};
+pub use baokit_core::uri::{Provider, SecretPointer, SecretPrefix, SecretUri};
+pub use baokit_core::{Change, Renewal, Secret, SecretValue, TokenInfo, Version, Versions, Written};
+pub use builder::Builder;
+pub use client::Client;
+pub use kv2::{Kv2, Read, Write};

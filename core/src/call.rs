@@ -1,0 +1,125 @@
+//! One exchange with OpenBao described as data: what is asked, whether it may be asked twice, and
+//! how its answer is read. A new end point is a new value in [`kv2`], [`auth`] or beside them, and
+//! nothing else.
+//!
+//! Calls decide nothing about nodes, tokens, retries or time: that is [`crate::exchange`]'s work.
+
+pub(crate) mod answer;
+pub(crate) mod auth;
+pub(crate) mod kv2;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::error::{Code, Error, Result};
+use crate::http::{Body, Method};
+use crate::secret::{SecretValue, to_body};
+use crate::uri::path::ApiPath;
+pub(crate) use answer::Answer;
+
+/// OpenBao's limit for a request, 32 MiB (`max_request_size`).
+const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
+
+/// What sending a request a second time can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replay {
+    /// Nothing: a read, a list, or a change that twice is the same as once.
+    Idempotent,
+    /// Nothing either, since a check-and-set parameter lets only one of them through.
+    Guarded,
+    /// A second change. Never sent again once a byte of it may have left.
+    Unsafe,
+}
+
+/// The request of a call, without node and token.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub method: Method,
+    /// Path and query, from `/v1/` on.
+    pub target: Arc<str>,
+    pub body: Option<Body>,
+    pub replay: Replay,
+    /// Whether the client's token goes along.
+    pub authenticated: bool,
+}
+
+impl Spec {
+    /// The path as OpenBao's policies name it, for error texts.
+    pub fn path(&self) -> &str {
+        let path = self.target.strip_prefix("/v1/").unwrap_or(&self.target);
+        path.split_once('?').map_or(path, |(path, _)| path)
+    }
+}
+
+/// A request, and how its answer becomes a `T`.
+#[derive(Debug)]
+pub(crate) struct Call<T> {
+    pub spec: Arc<Spec>,
+    read: fn(&Spec, Answer) -> Result<T>,
+}
+
+impl<T> Call<T> {
+    fn new(method: Method, target: String, replay: Replay, read: fn(&Spec, Answer) -> Result<T>) -> Self {
+        let spec = Spec { method, target: target.into(), body: None, replay, authenticated: true };
+        Self { spec: Arc::new(spec), read }
+    }
+
+    fn with_body(
+        method: Method,
+        target: String,
+        replay: Replay,
+        body: &impl Serialize,
+        read: fn(&Spec, Answer) -> Result<T>,
+    ) -> Result<Self> {
+        let body = to_body(body)?;
+        let size = body.as_ref().len();
+        let spec = Spec { method, target: target.into(), body: Some(body), replay, authenticated: true };
+        if size > MAX_BODY_BYTES {
+            let reason = format!("{size} bytes are over OpenBao's limit of {MAX_BODY_BYTES} for a request");
+            return Err(Error::new(Code::ValueTooLarge).about(spec.path().to_owned()).because(reason));
+        }
+        Ok(Self { spec: Arc::new(spec), read })
+    }
+
+    /// The call without the client's token.
+    fn unauthenticated(mut self) -> Self {
+        if let Some(spec) = Arc::get_mut(&mut self.spec) {
+            spec.authenticated = false;
+        }
+        self
+    }
+
+    /// Reads the answer.
+    ///
+    /// Of a change, an error tells nothing while an earlier try of it is in doubt: a mismatch may be
+    /// that try's own work, a refusal may have come after it.
+    pub fn read(&self, answer: Answer) -> Result<T> {
+        let (in_doubt, success) = (answer.in_doubt, answer.is_success());
+        (self.read)(&self.spec, answer).map_err(|error| {
+            let unknown = in_doubt || (success && error.code() == Code::MalformedAnswer);
+            if unknown && self.spec.replay != Replay::Idempotent { error.into_indeterminate() } else { error }
+        })
+    }
+}
+
+/// Any request that baokit does not model. The answer is the whole JSON document, null where the
+/// server sent none.
+///
+/// A `GET` is idempotent; every other method counts as unsafe, since nothing is known of it.
+///
+/// # Errors
+/// [`crate::Code::InvalidValue`] where the body can't be written as JSON.
+pub(crate) fn request(
+    method: Method,
+    path: &ApiPath,
+    list: bool,
+    body: Option<&SecretValue>,
+) -> Result<Call<SecretValue>> {
+    let replay = if method == Method::Get { Replay::Idempotent } else { Replay::Unsafe };
+    let target = format!("/v1/{}{}", path.wire(), if list { "?list=true" } else { "" });
+    match body {
+        Some(body) => Call::with_body(method, target, replay, body, Answer::whole),
+        None => Ok(Call::new(method, target, replay, Answer::whole)),
+    }
+}

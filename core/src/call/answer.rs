@@ -1,0 +1,256 @@
+//! Answers: reading OpenBao's JSON envelope, and recognising what an error answer says.
+//!
+//! A server's text is never repeated in an error, since it may quote what was sent. Only fixed
+//! phrases of OpenBao (and of Vault, which speaks the same protocol) are recognised, and those are
+//! what errors show.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::Spec;
+use crate::error::{Code, Error, Result};
+use crate::http::Response;
+use crate::secret::SecretValue;
+
+/// An error body longer than this is no OpenBao error.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// A final answer, on its way to the reader of its call.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub response: Response,
+    pub said: Option<Said>,
+    /// Whether an earlier try of the same call may have been executed, or may still be.
+    pub in_doubt: bool,
+}
+
+/// What an error answer says, as far as baokit knows the phrase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// The token is unknown, expired or revoked.
+    TokenDead,
+    /// The token lives; a capability is missing.
+    MissingRight,
+    /// One of the phrases below.
+    Phrase(&'static Phrase),
+    /// OpenBao's error document with an empty list.
+    Nothing,
+    /// OpenBao's error document with text that is not in the table.
+    Unknown,
+    /// No error document of OpenBao: a proxy's page, a body that was cut off.
+    Foreign,
+}
+
+/// A phrase of OpenBao and what it means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Phrase {
+    text: &'static str,
+    code: Code,
+    /// Said before the request was carried out, so that sending it again repeats nothing.
+    pub before_execution: bool,
+}
+
+const fn phrase(text: &'static str, code: Code) -> Phrase {
+    Phrase { text, code, before_execution: false }
+}
+
+const fn refused(text: &'static str, code: Code) -> Phrase {
+    Phrase { text, code, before_execution: true }
+}
+
+/// The first phrase that occurs decides.
+static PHRASES: &[Phrase] = &[
+    phrase("check-and-set parameter did not match the current version", Code::CasConflict),
+    phrase("metadata check-and-set parameter does not match the current version", Code::CasConflict),
+    phrase("check-and-set parameter required for this call", Code::CasRequired),
+    phrase("no handler for route", Code::MountNotFound),
+    phrase("unsupported path", Code::NotSupported),
+    phrase("unsupported operation", Code::NotSupported),
+    refused("Vault is sealed", Code::ServerSealed),
+    refused("Vault is not initialized", Code::ServerNotInitialized),
+    refused("local node not active but active cluster node not found", Code::NoLeader),
+    refused("rate limit quota exceeded", Code::RateLimited),
+    refused("Upgrading from non-versioned to versioned data", Code::NoLeader),
+    phrase("invalid role or secret ID", Code::AuthenticationFailed),
+    phrase("invalid role ID", Code::AuthenticationFailed),
+    phrase("invalid secret id", Code::AuthenticationFailed),
+    phrase("missing client token", Code::AuthenticationFailed),
+    phrase("request body too large", Code::ValueTooLarge),
+    phrase("value being too large", Code::ValueTooLarge),
+    phrase("no data provided", Code::RequestRejected),
+    phrase("failed to decode JSON input", Code::RequestRejected),
+    phrase("failed to parse JSON input", Code::RequestRejected),
+    phrase("lease is not renewable", Code::RequestRejected),
+];
+
+/// The only document that counts as an error of OpenBao's.
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<String>,
+}
+
+impl Said {
+    /// What an answer that is no success says.
+    pub fn read(response: &Response) -> Self {
+        let body = response.body();
+        if body.len() > MAX_ERROR_BYTES || !is_json(response) {
+            return Self::Foreign;
+        }
+        let Ok(Errors { errors }) = serde_json::from_slice(body) else {
+            return Self::Foreign;
+        };
+        let [first, ..] = errors.as_slice() else { return Self::Nothing };
+        // Vault, since 1.15, adds the second reason to the first.
+        if first == "permission denied" || first.contains("* invalid token") {
+            return Self::TokenDead;
+        }
+        if first.contains("permission denied") {
+            return Self::MissingRight;
+        }
+        PHRASES
+            .iter()
+            .find(|phrase| errors.iter().any(|text| text.contains(phrase.text)))
+            .map_or(Self::Unknown, Self::Phrase)
+    }
+
+    /// The error for an answer that is no success and that its call has no better reading of.
+    pub fn into_error(self, spec: &Spec, status: u16) -> Error {
+        let (code, reason) = match (self, status) {
+            (Self::Phrase(phrase), _) => (phrase.code, phrase.text.to_owned()),
+            (Self::TokenDead, _) => (Code::AuthenticationFailed, "the server does not know the token".to_owned()),
+            (Self::MissingRight, _) => (Code::PermissionDenied, "no policy of the token allows it".to_owned()),
+            (_, 429) => (Code::RateLimited, format!("the server answered {status}")),
+            (_, 502..=504) => (Code::ServerError, format!("the server, or a proxy before it, answered {status}")),
+            (Self::Foreign, _) => (Code::MalformedAnswer, format!("a {status} that is no answer of OpenBao's")),
+            (_, 403) => (Code::PermissionDenied, "the server answered 403".to_owned()),
+            (_, 404) => (Code::NotFound, "the server has nothing there".to_owned()),
+            (_, 405) => (Code::NotSupported, "the server answered 405".to_owned()),
+            (_, 413) => (Code::ValueTooLarge, "the server answered 413".to_owned()),
+            (_, 400..=499) => (Code::RequestRejected, format!("the server answered {status}")),
+            _ => (Code::ServerError, format!("the server answered {status}")),
+        };
+        Error::new(code).about(spec.path().to_owned()).because(reason)
+    }
+}
+
+/// OpenBao labels every answer with a body as JSON; a proxy's page calls itself something else.
+fn is_json(response: &Response) -> bool {
+    response.content_type().is_some_and(|kind| {
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+    })
+}
+
+#[derive(Deserialize)]
+struct Envelope<T> {
+    data: T,
+}
+
+impl Answer {
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.response.status())
+    }
+
+    /// The error for an answer that is no success.
+    pub fn into_error(self, spec: &Spec) -> Error {
+        let status = self.response.status();
+        self.said.unwrap_or(Said::Foreign).into_error(spec, status)
+    }
+
+    /// The `data` of a successful answer.
+    pub fn data<T: DeserializeOwned>(self, spec: &Spec) -> Result<T> {
+        self.document::<Envelope<T>>(spec).map(|envelope| envelope.data)
+    }
+
+    /// The whole document of a successful answer.
+    pub fn document<T: DeserializeOwned>(self, spec: &Spec) -> Result<T> {
+        if self.is_success() { parse(spec, &self.response) } else { Err(self.into_error(spec)) }
+    }
+
+    /// The whole document of a successful answer, null for an empty one.
+    pub fn whole(spec: &Spec, answer: Self) -> Result<SecretValue> {
+        if answer.is_success() && answer.response.body().is_empty() {
+            return Ok(SecretValue::default());
+        }
+        answer.document(spec)
+    }
+
+    /// A success whose body does not matter.
+    pub fn nothing(spec: &Spec, answer: Self) -> Result<()> {
+        if answer.is_success() { Ok(()) } else { Err(answer.into_error(spec)) }
+    }
+}
+
+/// Reads a document of OpenBao's.
+///
+/// serde's text quotes the value that surprised it, so only the place is kept.
+pub(crate) fn parse<T: DeserializeOwned>(spec: &Spec, response: &Response) -> Result<T> {
+    let malformed =
+        |reason: String| Err(Error::new(Code::MalformedAnswer).about(spec.path().to_owned()).because(reason));
+    if !is_json(response) {
+        return malformed(format!("a {} that is not JSON", response.status()));
+    }
+    serde_json::from_slice(response.body()).or_else(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Eof => "the JSON is cut off",
+            serde_json::error::Category::Data => "the JSON has another shape",
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
+        };
+        malformed(format!(
+            "a {} where {what}, at byte {} of {}",
+            response.status(),
+            error.column(),
+            response.body().len()
+        ))
+    })
+}
+
+/// A response for tests of readers.
+#[cfg(test)]
+pub(crate) fn json(status: u16, body: &str) -> Response {
+    Response::new(status, zeroize::Zeroizing::new(body.as_bytes().to_vec())).header("content-type", b"application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(body: &str) -> Said {
+        Said::read(&json(400, body))
+    }
+
+    #[test]
+    fn a_dead_token_and_a_missing_right_are_told_apart() {
+        assert_eq!(said(r#"{"errors":["permission denied"]}"#), Said::TokenDead);
+        assert_eq!(
+            said(r#"{"errors":["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]}"#),
+            Said::TokenDead
+        );
+        assert_eq!(said(r#"{"errors":["1 error occurred:\n\t* permission denied\n\n"]}"#), Said::MissingRight);
+    }
+
+    #[test]
+    fn only_an_error_document_counts_as_openbao_s() {
+        assert_eq!(said(r#"{"errors":[]}"#), Said::Nothing);
+        assert_eq!(said(r#"{"errors":["something new"]}"#), Said::Unknown);
+        for foreign in ["", "{}", "[]", r#"{"errors":"x"}"#, r#"{"errors":[1]}"#, r#"{"errors":["#, "<html>"] {
+            assert_eq!(said(foreign), Said::Foreign, "{foreign}");
+        }
+        let html = Response::new(404, zeroize::Zeroizing::new(br#"{"errors":[]}"#.to_vec()))
+            .header("Content-Type", b"text/html");
+        assert_eq!(Said::read(&html), Said::Foreign);
+    }
+
+    #[test]
+    fn text_of_a_server_is_not_repeated() {
+        let spec = super::super::kv2::read(super::super::kv2::Address::for_test("secret", "app"), None).spec;
+        for body in [
+            r#"{"errors":["canary"]}"#,
+            r#"{"errors":["check-and-set parameter required for this call canary"]}"#,
+            "canary",
+        ] {
+            let error = said(body).into_error(&spec, 400);
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The calls around tokens: log-in by AppRole, and what a token may ask about itself.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Replay};
+use crate::error::Result;
+use crate::http::Method;
+use crate::uri::path::ApiPath;
+
+/// A token that OpenBao gave, and how long it lives.
+#[derive(Clone, Deserialize)]
+pub(crate) struct Grant {
+    #[serde(rename = "client_token")]
+    pub token: SecretString,
+    /// Seconds; 0 means that the token does not expire.
+    pub lease_duration: u64,
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("lease_duration", &self.lease_duration).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct AuthAnswer<T> {
+    auth: T,
+}
+
+#[derive(Serialize)]
+struct AppRoleBody<'a> {
+    role_id: &'a str,
+    secret_id: &'a str,
+}
+
+/// `POST auth/approle/login`.
+///
+/// It may be sent again: a second log-in makes a second token, which its lease ends. (A secret id
+/// that may be used once is spent by the first; the second try is then refused, not repeated.)
+pub(crate) fn app_role_login(mount: &ApiPath, role_id: &SecretString, secret_id: &SecretString) -> Result<Call<Grant>> {
+    let body = AppRoleBody { role_id: role_id.expose_secret(), secret_id: secret_id.expose_secret() };
+    let target = format!("/v1/auth/{}/login", mount.wire());
+    let call = Call::with_body(Method::Post, target, Replay::Idempotent, &body, |spec, answer| {
+        answer.document::<AuthAnswer<Grant>>(spec).map(|answer| answer.auth)
+    })?;
+    Ok(call.unauthenticated())
+}
+
+/// What OpenBao says of the client's own token.
+///
+/// On a standby the times can lag behind; the answer to a log-in or a renewal is the better source.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct TokenInfo {
+    accessor: String,
+    policies: Vec<String>,
+    /// Seconds that are left; 0 for a token without an end.
+    ttl: u64,
+    #[serde(default)]
+    renewable: bool,
+    #[serde(default)]
+    num_uses: u64,
+}
+
+impl TokenInfo {
+    /// The accessor: it names the token without being one.
+    #[must_use]
+    pub fn accessor(&self) -> &str {
+        &self.accessor
+    }
+
+    /// The names of the token's policies.
+    #[must_use]
+    pub fn policies(&self) -> &[String] {
+        &self.policies
+    }
+
+    /// Seconds that are left, 0 for a token without an end.
+    #[must_use]
+    pub fn ttl(&self) -> u64 {
+        self.ttl
+    }
+
+    /// Whether the token can be renewed.
+    #[must_use]
+    pub fn is_renewable(&self) -> bool {
+        self.renewable
+    }
+
+    /// How many uses are left, 0 for a token without such a limit.
+    #[must_use]
+    pub fn num_uses(&self) -> u64 {
+        self.num_uses
+    }
+}
+
+/// `GET auth/token/lookup-self`. It consumes a use where the token counts them.
+pub(crate) fn lookup_self() -> Call<TokenInfo> {
+    Call::new(Method::Get, "/v1/auth/token/lookup-self".to_owned(), Replay::Idempotent, |spec, answer| {
+        answer.data(spec)
+    })
+}
+
+#[derive(Serialize)]
+struct RenewBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    increment: Option<String>,
+}
+
+/// A token's lease after a renewal.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Renewal {
+    lease_duration: u64,
+    renewable: bool,
+}
+
+impl Renewal {
+    /// Seconds that the token lives from now, 0 for a token without an end.
+    #[must_use]
+    pub fn lease_duration(&self) -> u64 {
+        self.lease_duration
+    }
+
+    /// Whether it can be renewed once more.
+    #[must_use]
+    pub fn is_renewable(&self) -> bool {
+        self.renewable
+    }
+}
+
+/// `POST auth/token/renew-self`, by so many seconds, or by the token's own period.
+///
+/// OpenBao takes the increment as the new rest of the lease: a small one shortens it.
+pub(crate) fn renew_self(increment: Option<u64>) -> Result<Call<Renewal>> {
+    let body = RenewBody { increment: increment.map(|seconds| format!("{seconds}s")) };
+    Call::with_body(Method::Post, "/v1/auth/token/renew-self".to_owned(), Replay::Idempotent, &body, |spec, answer| {
+        answer.document::<AuthAnswer<Renewal>>(spec).map(|answer| answer.auth)
+    })
+}

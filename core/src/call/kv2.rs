@@ -1,0 +1,281 @@
+//! The calls of the KVv2 secrets engine: `mount/data/path`, `mount/metadata/path` and the rest.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::answer::{Said, parse};
+use super::{Answer, Call, Replay};
+use crate::error::{Code, Error, Result};
+use crate::http::Method;
+use crate::secret::{Secret, SecretValue};
+use crate::uri::SecretUri;
+use crate::uri::path::{Mount, SecretPath};
+
+/// Mount and path of one secret, escaped for the wire. It can only be made of validated parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address<'a> {
+    mount: &'a str,
+    path: &'a str,
+}
+
+impl<'a> Address<'a> {
+    pub fn new(mount: &'a Mount, path: &'a SecretPath) -> Self {
+        Self { mount: mount.wire(), path: path.wire() }
+    }
+
+    pub fn of(uri: &'a SecretUri) -> Self {
+        Self { mount: uri.mount_wire(), path: uri.path_wire() }
+    }
+
+    #[cfg(test)]
+    pub fn for_test(mount: &'a str, path: &'a str) -> Self {
+        Self { mount, path }
+    }
+
+    fn target(self, endpoint: &str) -> String {
+        ["/v1/", self.mount, "/", endpoint, "/", self.path].concat()
+    }
+}
+
+/// What a version holds.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// Data that can be read.
+    Data(Secret),
+    /// Deleted, can be undeleted.
+    Deleted { version: u64, deletion_time: String },
+    /// Destroyed for good.
+    Destroyed { version: u64 },
+    /// No such key, or no such version.
+    Nothing,
+}
+
+impl Held {
+    /// The version that answered, 0 where there was none; it is what `cas` must say to follow it.
+    pub fn version(&self) -> u64 {
+        match self {
+            Self::Data(secret) => secret.version,
+            Self::Deleted { version, .. } | Self::Destroyed { version } => *version,
+            Self::Nothing => 0,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct DataAnswer {
+    data: Option<SecretValue>,
+    metadata: DataMetadata,
+}
+
+#[derive(Deserialize)]
+struct DataMetadata {
+    version: u64,
+    created_time: String,
+    #[serde(default)]
+    deletion_time: String,
+    #[serde(default)]
+    destroyed: bool,
+    custom_metadata: Option<BTreeMap<String, String>>,
+}
+
+/// `GET mount/data/path`, of the newest version where none is named.
+pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Held> {
+    let mut target = at.target("data");
+    if let Some(version) = version {
+        target.push_str("?version=");
+        target.push_str(&version.to_string());
+    }
+    Call::new(Method::Get, target, Replay::Idempotent, |spec, answer| {
+        let DataAnswer { data, metadata } = match (answer.response.status(), answer.said) {
+            (404, Some(Said::Nothing)) => return Ok(Held::Nothing),
+            // A deleted version answers 404 with the document of a success.
+            (404, Some(Said::Foreign)) => parse::<Envelope>(spec, &answer.response)?.data,
+            _ => answer.data(spec)?,
+        };
+        let DataMetadata { version, created_time, deletion_time, destroyed, custom_metadata } = metadata;
+        Ok(match data {
+            Some(value) => Held::Data(Secret {
+                version,
+                created_time,
+                custom_metadata: custom_metadata.unwrap_or_default(),
+                value,
+            }),
+            None if destroyed => Held::Destroyed { version },
+            None => Held::Deleted { version, deletion_time },
+        })
+    })
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    data: DataAnswer,
+}
+
+#[derive(Serialize)]
+struct WriteBody<'a> {
+    data: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    options: Option<WriteOptions>,
+}
+
+#[derive(Serialize)]
+struct WriteOptions {
+    cas: u64,
+}
+
+/// The version that a write made.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Written {
+    version: u64,
+    created_time: String,
+}
+
+impl Written {
+    /// The version, counted from 1.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// When it was written: RFC 3339 in UTC, by the server's clock.
+    #[must_use]
+    pub fn created_time(&self) -> &str {
+        &self.created_time
+    }
+}
+
+/// `POST mount/data/path`. With `cas` it can be sent again without making a second version.
+pub(crate) fn write(at: Address<'_>, data: &SecretValue, cas: Option<u64>) -> Result<Call<Written>> {
+    let replay = if cas.is_some() { Replay::Guarded } else { Replay::Unsafe };
+    let body = WriteBody { data: data.expose(), options: cas.map(|cas| WriteOptions { cas }) };
+    Call::with_body(Method::Post, at.target("data"), replay, &body, |spec, answer| answer.data(spec))
+}
+
+/// `DELETE mount/data/path`: deletes whatever version is the newest when it arrives, so that a
+/// second one could delete a version that came in between.
+pub(crate) fn delete_latest(at: Address<'_>) -> Call<()> {
+    Call::new(Method::Delete, at.target("data"), Replay::Unsafe, Answer::nothing)
+}
+
+#[derive(Serialize)]
+struct VersionsBody<'a> {
+    versions: &'a [u64],
+}
+
+/// `POST mount/delete/path`: deletes these versions; undelete brings them back.
+pub(crate) fn delete_versions(at: Address<'_>, versions: &[u64]) -> Result<Call<()>> {
+    Call::with_body(Method::Post, at.target("delete"), Replay::Idempotent, &VersionsBody { versions }, Answer::nothing)
+}
+
+/// One version of a secret, without its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    version: u64,
+    created_time: String,
+    deletion_time: Option<String>,
+    destroyed: bool,
+}
+
+impl Version {
+    /// The version, counted from 1.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// When it was written: RFC 3339 in UTC, by the server's clock.
+    #[must_use]
+    pub fn created_time(&self) -> &str {
+        &self.created_time
+    }
+
+    /// When it was deleted, or will be where that lies ahead; RFC 3339.
+    #[must_use]
+    pub fn deletion_time(&self) -> Option<&str> {
+        self.deletion_time.as_deref()
+    }
+
+    /// Whether its data is gone for good.
+    #[must_use]
+    pub fn is_destroyed(&self) -> bool {
+        self.destroyed
+    }
+}
+
+/// The versions of a secret that OpenBao still knows, oldest first.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Versions {
+    current_version: u64,
+    versions: Vec<Version>,
+    custom_metadata: BTreeMap<String, String>,
+}
+
+impl Versions {
+    /// The newest version; 0 where only metadata was ever written.
+    #[must_use]
+    pub fn current_version(&self) -> u64 {
+        self.current_version
+    }
+
+    /// The versions, oldest first. Those beyond `max_versions` have been pruned.
+    #[must_use]
+    pub fn versions(&self) -> &[Version] {
+        &self.versions
+    }
+
+    /// The key's `custom_metadata`.
+    #[must_use]
+    pub fn custom_metadata(&self) -> &BTreeMap<String, String> {
+        &self.custom_metadata
+    }
+}
+
+impl std::fmt::Debug for Versions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Versions")
+            .field("current_version", &self.current_version)
+            .field("versions", &self.versions)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct MetadataAnswer {
+    current_version: u64,
+    #[serde(default)]
+    versions: BTreeMap<String, VersionAnswer>,
+    custom_metadata: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct VersionAnswer {
+    created_time: String,
+    #[serde(default)]
+    deletion_time: String,
+    #[serde(default)]
+    destroyed: bool,
+}
+
+/// `GET mount/metadata/path`.
+pub(crate) fn metadata(at: Address<'_>) -> Call<Versions> {
+    Call::new(Method::Get, at.target("metadata"), Replay::Idempotent, |spec, answer| {
+        if answer.said == Some(Said::Nothing) && answer.response.status() == 404 {
+            return Err(Error::new(Code::SecretNotFound).about(spec.path().to_owned()));
+        }
+        let MetadataAnswer { current_version, versions, custom_metadata } = answer.data(spec)?;
+        let mut versions = versions
+            .into_iter()
+            .map(|(number, VersionAnswer { created_time, deletion_time, destroyed })| {
+                let deletion_time = Some(deletion_time).filter(|time| !time.is_empty());
+                number.parse().map(|version| Version { version, created_time, deletion_time, destroyed })
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| {
+                Error::new(Code::MalformedAnswer).about(spec.path().to_owned()).because("a version that is no number")
+            })?;
+        versions.sort_unstable_by_key(|version| version.version);
+        Ok(Versions { current_version, versions, custom_metadata: custom_metadata.unwrap_or_default() })
+    })
+}

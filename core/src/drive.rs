@@ -1,0 +1,127 @@
+//! The host trait, and the one driver: where async meets the machine.
+//!
+//! A host moves bytes and tells the time. It decides nothing: every `if` about the protocol is in
+//! [`crate::exchange`].
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use event_listener::Event;
+
+use crate::call::Answer;
+use crate::error::Result;
+use crate::exchange::{Exchange, Input, Step};
+use crate::http::{Failure, FailureKind, Request, Response};
+use crate::session::token::Ticket;
+use crate::session::{Now, Session};
+
+/// What core needs from the world.
+///
+/// There are no `Send` bounds: the futures of a host whose parts are `Send` are so by inference.
+pub trait Host {
+    /// Both clocks at this moment.
+    fn now(&self) -> Now;
+
+    /// Fills the buffer from a cryptographically secure source.
+    fn random(&self, buffer: &mut [u8]);
+
+    /// Sends the request once: without following redirects, without retrying, without adding
+    /// credentials, and with the target byte for byte as it is.
+    ///
+    /// Dropping the future must stop the request.
+    fn send(&self, request: Request) -> impl Future<Output = Result<Response, Failure>>;
+
+    /// Lets so much time pass.
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
+}
+
+/// The session, and the bell for those who wait for a flight.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    session: Mutex<Session>,
+    moved: Event,
+}
+
+impl Shared {
+    pub fn new(session: Session) -> Self {
+        Self { session: Mutex::new(session), moved: Event::new() }
+    }
+
+    /// Changes the session, then wakes who has to look again, with the lock released.
+    pub fn with<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
+        let mut session = self.lock();
+        let result = change(&mut session);
+        let moved = session.tokens.take_moved();
+        drop(session);
+        if moved {
+            self.moved.notify(usize::MAX);
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Session> {
+        // A step that panicked left data that is still valid: each change is one assignment.
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn flight_moved(&self, ticket: Ticket) {
+        loop {
+            let listener = self.moved.listen();
+            if self.lock().tokens.has_moved(ticket) {
+                return;
+            }
+            listener.await;
+        }
+    }
+}
+
+/// Gives the exchange's log-in up when the caller drops the future.
+struct Running<'a> {
+    shared: &'a Shared,
+    exchange: &'a mut Exchange,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.shared.with(|session| self.exchange.abandon(session));
+    }
+}
+
+/// Carries an exchange out.
+pub(crate) async fn drive<H: Host>(host: &H, shared: &Shared, exchange: &mut Exchange) -> Result<Answer> {
+    let running = Running { shared, exchange };
+    let mut input = Input::Start;
+    loop {
+        let now = host.now();
+        input = match shared.with(|session| running.exchange.step(session, now, input)) {
+            Step::Done(result) => return result,
+            Step::Wait(duration) => {
+                host.sleep(duration).await;
+                Input::Elapsed
+            }
+            Step::Join(ticket, limit) => match within(host, limit, shared.flight_moved(ticket)).await {
+                Some(()) => Input::FlightMoved,
+                None => Input::Elapsed,
+            },
+            Step::Send(request, limit) => match within(host, limit, host.send(request)).await {
+                Some(Ok(response)) => Input::Response(response),
+                Some(Err(failure)) => Input::Failed(failure),
+                None => Input::Failed(Failure::new(FailureKind::Timeout, format!("no answer within {limit:.1?}"))),
+            },
+        };
+    }
+}
+
+/// The work's result, or none where the limit came first; the work is dropped then.
+pub(crate) async fn within<H: Host, T>(host: &H, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut limit = pin!(host.sleep(limit));
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => limit.as_mut().poll(context).map(|()| None),
+    })
+    .await
+}

@@ -1,0 +1,211 @@
+//! The machine that carries out one call: a token first, then the call, both by [`attempt`].
+//!
+//! It does no input or output. [`crate::drive`] feeds it what happened and does what it asks for,
+//! one effect at a time, until it says [`Step::Done`].
+//!
+//! ```text
+//! Fresh ──token at hand──────────────► Calling ──answer──► Done
+//!   │ ▲                                   │
+//!   │ └──────── token dead, once ─────────┘
+//!   ├──nobody logs in──► LoggingIn ──token──► Fresh
+//!   └──somebody does───► Joining ──moved, or its lease is over──► Fresh
+//! ```
+
+mod attempt;
+mod backoff;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::auth::Grant;
+use crate::call::{Answer, Call, Spec};
+use crate::error::{Code, Error, Result};
+use crate::http::{Failure, Request, Response};
+use crate::session::token::{Generation, Need, Ticket};
+use crate::session::{Now, Session};
+use attempt::{Attempt, Progress};
+
+/// What happened since the last step.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Nothing yet.
+    Start,
+    /// The request was answered.
+    Response(Response),
+    /// The request was not answered, or not within its limit.
+    Failed(Failure),
+    /// The wait, or the limit of a join, is over.
+    Elapsed,
+    /// The flight that was joined is over.
+    FlightMoved,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Send this, and give up on it after so long.
+    Send(Request, Duration),
+    /// Let so much time pass.
+    Wait(Duration),
+    /// Wait until this flight is over, but no longer than this.
+    Join(Ticket, Duration),
+    /// Nothing more: this is the result.
+    Done(Result<Answer>),
+}
+
+/// One call on its way.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    spec: Arc<Spec>,
+    phase: Phase,
+    attempt: Attempt,
+    deadline: Duration,
+    /// The generation of the token that the attempt carries.
+    generation: Option<Generation>,
+    /// A second dead token in one call is no accident: the answer stands.
+    replaced: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Fresh,
+    Joining(Ticket),
+    LoggingIn(Box<LogIn>),
+    Calling,
+    Done,
+}
+
+#[derive(Debug)]
+struct LogIn {
+    ticket: Ticket,
+    call: Call<Grant>,
+    attempt: Attempt,
+}
+
+impl Exchange {
+    /// A call that must be over at `deadline`, on the monotonic clock. `seed` feeds its jitter.
+    pub fn new(spec: Arc<Spec>, deadline: Duration, seed: u64) -> Self {
+        let attempt = Attempt::new(spec.clone(), deadline, seed);
+        Self { spec, phase: Phase::Fresh, attempt, deadline, generation: None, replaced: false }
+    }
+
+    /// Takes in what happened and says what to do next. Not to be called after [`Step::Done`].
+    pub fn step(&mut self, session: &mut Session, now: Now, input: Input) -> Step {
+        let now = now.monotonic;
+        if session.closed {
+            return self.done(Err(Error::new(Code::ClientClosed)));
+        }
+        match (std::mem::replace(&mut self.phase, Phase::Done), input) {
+            (Phase::Fresh, Input::Start) => self.begin(session, now),
+            (Phase::Joining(ticket), Input::FlightMoved | Input::Elapsed) => match session.tokens.refusal(ticket) {
+                Some(error) => self.done(Err(error)),
+                None => self.begin(session, now),
+            },
+            (Phase::LoggingIn(login), input) => self.log_in(session, now, login, input),
+            (Phase::Calling, input) => {
+                let progress = self.attempt.step(session, now, input);
+                self.call(session, now, progress)
+            }
+            (Phase::Fresh | Phase::Joining(_) | Phase::Done, _) => self.done(Err(
+                Error::new(Code::Internal).because("an exchange was given an input that it did not wait for")
+            )),
+        }
+    }
+
+    /// The caller went away: whoever waits for this exchange's log-in must not wait any longer.
+    pub fn abandon(&mut self, session: &mut Session) {
+        if let Phase::LoggingIn(login) = std::mem::replace(&mut self.phase, Phase::Done) {
+            session.tokens.abandon(login.ticket);
+        }
+    }
+
+    fn done(&mut self, result: Result<Answer>) -> Step {
+        self.phase = Phase::Done;
+        Step::Done(result)
+    }
+
+    /// Gets hold of a token where the call needs one, then makes the call.
+    fn begin(&mut self, session: &mut Session, now: Duration) -> Step {
+        if self.spec.authenticated {
+            match session.tokens.need(now) {
+                Ok(Need::Use(token, generation)) => {
+                    self.generation = Some(generation);
+                    self.attempt.carry(token);
+                }
+                Ok(Need::Join(ticket, lease)) => {
+                    let left = self.deadline.saturating_sub(now);
+                    if left.is_zero() {
+                        let error = Error::new(Code::DeadlineExceeded).about(self.spec.path().to_owned());
+                        return self.done(Err(error.because("a log-in that it waited for took too long")));
+                    }
+                    self.phase = Phase::Joining(ticket);
+                    return Step::Join(ticket, lease.min(left));
+                }
+                Ok(Need::LogIn(ticket, call)) => {
+                    let attempt = self.attempt.sibling(call.spec.clone());
+                    return self.log_in(session, now, Box::new(LogIn { ticket, call, attempt }), Input::Start);
+                }
+                Err(error) => return self.done(Err(error.about(self.spec.path().to_owned()))),
+            }
+        }
+        let progress = self.attempt.step(session, now, Input::Start);
+        self.call(session, now, progress)
+    }
+
+    fn log_in(&mut self, session: &mut Session, now: Duration, mut login: Box<LogIn>, input: Input) -> Step {
+        if !session.tokens.keep(login.ticket, now) {
+            // Another took over while this one was held up; its token serves as well.
+            return self.begin(session, now);
+        }
+        let result = match login.attempt.step(session, now, input) {
+            Progress::Send(request, limit) => {
+                self.phase = Phase::LoggingIn(login);
+                return Step::Send(request, limit);
+            }
+            Progress::Wait(duration) => {
+                self.phase = Phase::LoggingIn(login);
+                return Step::Wait(duration);
+            }
+            Progress::TokenDead(error) | Progress::Done(Err(error)) => {
+                session.tokens.abandon(login.ticket);
+                return self.done(Err(error));
+            }
+            Progress::Done(Ok(answer)) => login.call.read(answer),
+        };
+        match result {
+            Ok(grant) => {
+                session.tokens.land(login.ticket, grant, login.attempt.sent());
+                self.begin(session, now)
+            }
+            Err(error) => {
+                let error = login.attempt.place(session, error);
+                session.tokens.refuse(login.ticket, error.clone());
+                self.done(Err(error))
+            }
+        }
+    }
+
+    fn call(&mut self, session: &mut Session, now: Duration, progress: Progress) -> Step {
+        let step = match progress {
+            Progress::Send(request, limit) => Step::Send(request, limit),
+            Progress::Wait(duration) => Step::Wait(duration),
+            Progress::Done(result) => return self.done(result),
+            Progress::TokenDead(error) => {
+                let evicted = self.generation.is_some_and(|generation| session.tokens.evict(generation));
+                if !evicted || self.replaced {
+                    return self.done(Err(error));
+                }
+                self.replaced = true;
+                return self.begin(session, now);
+            }
+        };
+        self.phase = Phase::Calling;
+        step
+    }
+
+    /// Adds node and number of tries to an error of the call's reader.
+    pub fn place(&self, session: &Session, error: Error) -> Error {
+        self.attempt.place(session, error)
+    }
+}

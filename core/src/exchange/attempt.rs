@@ -1,0 +1,248 @@
+//! Carrying out one call with a given token: which node to ask, what to send again, when to stop.
+//!
+//! The only place where a retry is decided. The rules, and the faults that they answer:
+//! - every try goes to another node, and only when all have failed it waits: an election or a dead
+//!   node costs one round trip, an outage is not hammered;
+//! - a change that no guard protects is not sent again once a byte of it may have left: a request
+//!   without an answer can be executed at any later time;
+//! - a redirect is followed to a configured node and for the very same path only: everything else
+//!   would carry the token to a stranger, or to another secret.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::Input;
+use super::backoff::Backoff;
+use super::verdict::{self, Executed, Verdict};
+use crate::call::{Answer, Replay, Spec};
+use crate::config::Origin;
+use crate::error::{Code, Error, Result};
+use crate::http::{Header, Request, Response};
+use crate::session::Session;
+use crate::session::nodes::NodeId;
+
+/// The longest that one request may take; the deadline shortens it.
+const TRY_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the attempt wants next.
+#[derive(Debug)]
+pub(super) enum Progress {
+    Send(Request, Duration),
+    Wait(Duration),
+    /// The server does not know the token. With another, [`Attempt::step`] may be started again.
+    TokenDead(Error),
+    Done(Result<Answer>),
+}
+
+#[derive(Debug)]
+pub(super) struct Attempt {
+    spec: Arc<Spec>,
+    token: Option<Arc<SecretString>>,
+    deadline: Duration,
+    backoff: Backoff,
+    node: Option<NodeId>,
+    /// The nodes that were asked since the last wait.
+    asked: Vec<NodeId>,
+    tries: u32,
+    /// When the last request was sent.
+    sent: Duration,
+    /// Whether a try may have been executed without our having seen its answer.
+    in_doubt: bool,
+    /// Why the last try failed.
+    cause: Option<Error>,
+    /// Handshakes that failed in a row: when it is all nodes', waiting will not mend it.
+    tls_failures: usize,
+}
+
+impl Attempt {
+    pub fn new(spec: Arc<Spec>, deadline: Duration, seed: u64) -> Self {
+        Self::with(spec, deadline, Backoff::new(seed))
+    }
+
+    fn with(spec: Arc<Spec>, deadline: Duration, backoff: Backoff) -> Self {
+        Self {
+            spec,
+            token: None,
+            deadline,
+            backoff,
+            node: None,
+            asked: Vec::new(),
+            tries: 0,
+            sent: Duration::ZERO,
+            in_doubt: false,
+            cause: None,
+            tls_failures: 0,
+        }
+    }
+
+    /// Another call under the same deadline.
+    pub fn sibling(&mut self, spec: Arc<Spec>) -> Self {
+        Self::with(spec, self.deadline, self.backoff.fork())
+    }
+
+    /// The token that goes along from now on.
+    pub fn carry(&mut self, token: Arc<SecretString>) {
+        self.token = Some(token);
+    }
+
+    pub fn sent(&self) -> Duration {
+        self.sent
+    }
+
+    /// Adds the node and the number of tries to an error.
+    pub fn place(&self, session: &Session, error: Error) -> Error {
+        match self.node.and_then(|node| session.nodes.origin(node)) {
+            Some(origin) => error.at(origin.as_str(), self.tries),
+            None => error,
+        }
+    }
+
+    pub fn step(&mut self, session: &mut Session, now: Duration, input: Input) -> Progress {
+        match input {
+            Input::Start | Input::Elapsed | Input::FlightMoved => {
+                self.asked.clear();
+                self.next_node(session, now)
+            }
+            Input::Response(response) => self.on_response(session, now, response),
+            Input::Failed(failure) => {
+                let verdict = verdict::of_failure(&self.spec, failure);
+                self.on_trouble(session, now, verdict)
+            }
+        }
+    }
+
+    /// Sends to the next node that was not asked yet, or waits where there is none.
+    fn next_node(&mut self, session: &mut Session, now: Duration) -> Progress {
+        match session.nodes.choose(&self.asked) {
+            Some(node) => self.send(session, now, node),
+            None => {
+                let wait = self.backoff.failed();
+                self.wait(session, now, wait)
+            }
+        }
+    }
+
+    fn send(&mut self, session: &mut Session, now: Duration, node: NodeId) -> Progress {
+        let left = self.deadline.saturating_sub(now);
+        let Some(origin) = session.nodes.origin(node).filter(|_| !left.is_zero()) else {
+            return self.give_up(session);
+        };
+        let mut headers = Vec::with_capacity(4);
+        // OpenBao can be told to refuse requests without it, as a page in a browser would send them.
+        headers.push(Header::plain("x-vault-request", "true"));
+        if let Some(token) = &self.token {
+            headers.push(Header::secret("x-vault-token", token.clone()));
+        }
+        if let Some(namespace) = &session.namespace {
+            headers.push(Header::plain("x-vault-namespace", namespace.to_string()));
+        }
+        if self.spec.body.is_some() {
+            headers.push(Header::plain("content-type", "application/json"));
+        }
+        let request = Request {
+            method: self.spec.method,
+            node: origin.clone(),
+            target: self.spec.target.clone(),
+            headers,
+            body: self.spec.body.clone(),
+        };
+        self.node = Some(node);
+        self.asked.push(node);
+        self.tries = self.tries.saturating_add(1);
+        self.sent = now;
+        Progress::Send(request, TRY_LIMIT.min(left))
+    }
+
+    fn wait(&mut self, session: &Session, now: Duration, wait: Duration) -> Progress {
+        // A wait that outlives the deadline helps nobody: what is known now is the answer.
+        if now.saturating_add(wait) >= self.deadline {
+            return self.give_up(session);
+        }
+        Progress::Wait(wait)
+    }
+
+    fn on_response(&mut self, session: &mut Session, now: Duration, response: Response) -> Progress {
+        match verdict::of_response(&self.spec, &response) {
+            Verdict::Final(said) => {
+                if let Some(node) = self.node {
+                    session.nodes.answered(node);
+                }
+                Progress::Done(Ok(Answer { response, said, in_doubt: self.in_doubt }))
+            }
+            Verdict::TokenDead(error) => Progress::TokenDead(self.place(session, error)),
+            Verdict::Redirect => self.on_redirect(session, now, &response),
+            verdict => self.on_trouble(session, now, verdict),
+        }
+    }
+
+    fn on_trouble(&mut self, session: &mut Session, now: Duration, verdict: Verdict) -> Progress {
+        let (executed, error, throttled, stop) = match verdict {
+            Verdict::Again(executed, error) => (executed, error, None, false),
+            Verdict::Throttled(executed, error, wish) => (executed, error, Some(wish), false),
+            Verdict::Stop(executed, error) => (executed, error, None, true),
+            Verdict::Final(_) | Verdict::TokenDead(_) | Verdict::Redirect => {
+                (Executed::Maybe, Error::new(Code::Internal).because("a verdict that is no trouble"), None, true)
+            }
+        };
+        self.tls_failures = if error.code() == Code::TlsFailed { self.tls_failures + 1 } else { 0 };
+        self.in_doubt |= executed == Executed::Maybe;
+        self.cause = Some(error);
+        if let Some(node) = self.node {
+            session.nodes.failed(node);
+        }
+        let distrusted = self.tls_failures > 0 && self.tls_failures >= session.nodes.len();
+        if stop || distrusted || (self.in_doubt && self.spec.replay == Replay::Unsafe) {
+            return self.give_up(session);
+        }
+        match throttled {
+            Some(wish) => {
+                let wait = self.backoff.throttled(wish);
+                self.wait(session, now, wait)
+            }
+            None => self.next_node(session, now),
+        }
+    }
+
+    fn on_redirect(&mut self, session: &mut Session, now: Duration, response: &Response) -> Progress {
+        let refused = |code, reason: &'static str| Error::new(code).about(self.spec.path().to_owned()).because(reason);
+        let Some(location) = response.location() else {
+            let error = refused(Code::RedirectRefused, "a redirect to nowhere");
+            return self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error));
+        };
+        let Some((origin, target)) = Origin::of_location(location) else {
+            let error = refused(Code::PathRewritten, "a redirect to another path of the same node");
+            return self.on_trouble(session, now, Verdict::Stop(Executed::No, error));
+        };
+        if target != &*self.spec.target {
+            let error = refused(Code::PathRewritten, "a redirect to another path");
+            return self.on_trouble(session, now, Verdict::Stop(Executed::No, error));
+        }
+        match session.nodes.find(&origin) {
+            Some(node) if !self.asked.contains(&node) && self.spec.replay != Replay::Unsafe => {
+                self.in_doubt = true;
+                self.send(session, now, node)
+            }
+            Some(_) => {
+                let error = refused(Code::NoLeader, "the nodes send each other the request");
+                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
+            }
+            None => {
+                let error = Error::new(Code::RedirectRefused).about(origin.as_str().to_owned());
+                let error = error.because("a redirect to a node that is not configured");
+                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
+            }
+        }
+    }
+
+    /// No try is left: what is known of the outcome is the result.
+    fn give_up(&mut self, session: &Session) -> Progress {
+        let cause = self.cause.take().unwrap_or_else(|| {
+            Error::new(Code::DeadlineExceeded).about(self.spec.path().to_owned()).because("no time was left to send it")
+        });
+        let error =
+            if self.in_doubt && self.spec.replay != Replay::Idempotent { cause.into_indeterminate() } else { cause };
+        Progress::Done(Err(self.place(session, error)))
+    }
+}

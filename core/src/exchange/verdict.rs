@@ -1,0 +1,78 @@
+//! What one answer, or the lack of one, means for the call. The only list of statuses that are
+//! acted on before a call reads its answer.
+
+use std::time::Duration;
+
+use crate::call::Spec;
+use crate::call::answer::Said;
+use crate::error::{Code, Error};
+use crate::http::{Failure, FailureKind, Response};
+
+/// Whether the request may have been carried out, now or later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Executed {
+    No,
+    Maybe,
+}
+
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// For the call to read.
+    Final(Option<Said>),
+    /// The token is dead; the request was not carried out.
+    TokenDead(Error),
+    /// To be followed, or not, by [`super::attempt`].
+    Redirect,
+    /// The node could not serve the call.
+    Again(Executed, Error),
+    /// The node serves it later.
+    Throttled(Executed, Error, Option<Duration>),
+    /// No try at any node will go better.
+    Stop(Executed, Error),
+}
+
+pub(super) fn of_response(spec: &Spec, response: &Response) -> Verdict {
+    let status = response.status();
+    if (200..300).contains(&status) {
+        return Verdict::Final(None);
+    }
+    if matches!(status, 301 | 302 | 303 | 307 | 308) {
+        return Verdict::Redirect;
+    }
+    let said = Said::read(response);
+    if said == Said::TokenDead && status == 403 && spec.authenticated {
+        return Verdict::TokenDead(said.into_error(spec, status));
+    }
+    let executed = match said {
+        Said::Phrase(phrase) if phrase.before_execution => Executed::No,
+        // A quota, and a standby that is behind, refuse at the door.
+        _ if matches!(status, 412 | 429) => Executed::No,
+        _ => Executed::Maybe,
+    };
+    let error = said.into_error(spec, status);
+    match (status, error.code()) {
+        (_, Code::ServerNotInitialized | Code::ValueTooLarge) => Verdict::Stop(Executed::No, error),
+        (429, _) => Verdict::Throttled(executed, error, response.retry_after()),
+        (503, _) if response.retry_after().is_some() => Verdict::Throttled(executed, error, response.retry_after()),
+        (412 | 500 | 502..=504, _) => Verdict::Again(executed, error),
+        (400..=499, _) if executed == Executed::No => Verdict::Again(executed, error),
+        (400..=499 | 501, _) => Verdict::Final(Some(said)),
+        _ => Verdict::Stop(
+            executed,
+            Error::new(Code::MalformedAnswer).about(spec.path().to_owned()).because(format!("a status {status}")),
+        ),
+    }
+}
+
+pub(super) fn of_failure(spec: &Spec, failure: Failure) -> Verdict {
+    let (code, executed, again) = match failure.kind() {
+        FailureKind::Connect => (Code::ServerUnreachable, Executed::No, true),
+        FailureKind::Tls => (Code::TlsFailed, Executed::No, true),
+        FailureKind::BeforeSend => (Code::Internal, Executed::No, false),
+        FailureKind::AfterSend | FailureKind::Body => (Code::ConnectionLost, Executed::Maybe, true),
+        FailureKind::TooLarge => (Code::AnswerTooLarge, Executed::Maybe, false),
+        FailureKind::Timeout => (Code::DeadlineExceeded, Executed::Maybe, true),
+    };
+    let error = Error::new(code).about(spec.path().to_owned()).because(failure.into_reason());
+    if again { Verdict::Again(executed, error) } else { Verdict::Stop(executed, error) }
+}

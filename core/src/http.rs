@@ -1,0 +1,295 @@
+//! Requests and answers as plain data: what core asks a host to send, and what came back.
+//!
+//! The types are our own and small, so that a host needs no HTTP library to speak with core. Their
+//! `Debug` shows methods, addresses and sizes, never a header that holds a token, and never a body.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::config::Origin;
+
+/// The longest answer that a host reads, in bytes: 32 MiB, OpenBao's own limit for a request.
+///
+/// A host stops reading there and reports [`FailureKind::TooLarge`].
+pub const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+
+/// The longest time a host may take to open a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The methods of OpenBao's API.
+///
+/// Lists are sent as `GET` with `?list=true`, which every proxy and every `fetch` lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+}
+
+impl Method {
+    /// The method as it stands on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// A request body, shared by all tries of one call and wiped with the last of them.
+#[derive(Clone)]
+pub struct Body(Arc<Zeroizing<Vec<u8>>>);
+
+impl Body {
+    pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(Arc::new(bytes))
+    }
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[redacted, {} bytes]", self.0.len())
+    }
+}
+
+/// One header of a request.
+#[derive(Clone)]
+pub struct Header {
+    name: &'static str,
+    value: HeaderValue,
+}
+
+#[derive(Clone)]
+enum HeaderValue {
+    Plain(Cow<'static, str>),
+    Secret(Arc<SecretString>),
+}
+
+impl Header {
+    pub(crate) fn plain(name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        Self { name, value: HeaderValue::Plain(value.into()) }
+    }
+
+    pub(crate) fn secret(name: &'static str, value: Arc<SecretString>) -> Self {
+        Self { name, value: HeaderValue::Secret(value) }
+    }
+
+    /// The name, in lower case.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The value as it goes onto the wire; a token, where [`Header::is_secret`] says so.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        match &self.value {
+            HeaderValue::Plain(text) => text,
+            HeaderValue::Secret(secret) => secret.expose_secret(),
+        }
+    }
+
+    /// Whether the value must be kept out of every log.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        matches!(self.value, HeaderValue::Secret(_))
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            HeaderValue::Plain(text) => write!(f, "{}: {text}", self.name),
+            HeaderValue::Secret(_) => write!(f, "{}: [redacted]", self.name),
+        }
+    }
+}
+
+/// One request that a host sends once, without following redirects and without retrying.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(crate) method: Method,
+    pub(crate) node: Origin,
+    pub(crate) target: Arc<str>,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) body: Option<Body>,
+}
+
+impl Request {
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// The node that is asked.
+    #[must_use]
+    pub fn node(&self) -> &Origin {
+        &self.node
+    }
+
+    /// Path and query, escaped as they go onto the wire.
+    ///
+    /// A host whose URL parser would change a byte of it must fail the request as
+    /// [`FailureKind::BeforeSend`] instead of sending it.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The whole address: node and target.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}{}", self.node.as_str(), self.target)
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &[Header] {
+        &self.headers
+    }
+
+    /// The body, where there is one.
+    #[must_use]
+    pub fn body(&self) -> Option<&Body> {
+        self.body.as_ref()
+    }
+}
+
+/// One answer, whatever its status.
+#[derive(Clone)]
+pub struct Response {
+    status: u16,
+    content_type: Option<String>,
+    location: Option<String>,
+    retry_after: Option<Duration>,
+    body: Zeroizing<Vec<u8>>,
+}
+
+impl Response {
+    /// An answer with this status and body, without headers.
+    #[must_use]
+    pub fn new(status: u16, body: Zeroizing<Vec<u8>>) -> Self {
+        Self { status, content_type: None, location: None, retry_after: None, body }
+    }
+
+    /// Adds a header; those that core has no use for are dropped here, so a host passes all.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &[u8]) -> Self {
+        let Ok(text) = std::str::from_utf8(value) else { return self };
+        if name.eq_ignore_ascii_case("content-type") {
+            self.content_type = Some(text.to_owned());
+        } else if name.eq_ignore_ascii_case("location") {
+            self.location = Some(text.to_owned());
+        } else if name.eq_ignore_ascii_case("retry-after") {
+            // OpenBao sends seconds; RFC 9110 also allows a date, which is left out here, since
+            // acting on it would trust the server's clock.
+            self.retry_after = text.trim().parse().ok().map(Duration::from_secs);
+        }
+        self
+    }
+
+    /// The same answer with this body.
+    #[must_use]
+    pub fn with_body(mut self, body: Zeroizing<Vec<u8>>) -> Self {
+        self.body = body;
+        self
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    pub(crate) fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Response({}, [redacted, {} bytes])", self.status, self.body.len())
+    }
+}
+
+/// Why a request got no answer, by how far it had come: that decides what may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// No connection was made.
+    Connect,
+    /// The TLS handshake was refused by either side. No byte of the request was sent.
+    Tls,
+    /// The host could not send the request; no byte of it left.
+    BeforeSend,
+    /// The connection broke after bytes may have left.
+    AfterSend,
+    /// The answer began and did not end.
+    Body,
+    /// The answer was longer than [`MAX_ANSWER_BYTES`].
+    TooLarge,
+    /// The limit of this request passed.
+    Timeout,
+}
+
+/// A request that got no answer.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    kind: FailureKind,
+    reason: Cow<'static, str>,
+}
+
+impl Failure {
+    /// A failure of this kind. `reason` is shown to people: pass what the operating system or the
+    /// TLS library said, never a header or a body.
+    #[must_use]
+    pub fn new(kind: FailureKind, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
+
+    /// How far the request had come.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
+    pub(crate) fn into_reason(self) -> Cow<'static, str> {
+        self.reason
+    }
+}

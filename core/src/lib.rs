@@ -1,0 +1,49 @@
+//! The sans-IO core of baokit, a client for OpenBao's secrets.
+//!
+//! Everything that decides is here and does no input or output; everything that moves bytes is a
+//! thin host around it. There is no clock, no randomness, no socket, no environment variable and no
+//! async runtime in this crate: a [`Host`] brings them, and [`Client`] is the same on all hosts.
+//!
+//! Programs import a face of it: the crate `baokit` on reqwest and tokio, or the packages of the
+//! same name for other languages.
+//!
+//! # How a request walks through it
+//!
+//! ```text
+//! text → uri → tenant guard → operation → call → exchange → (host: send, sleep) → exchange → call → Secret → expose
+//! ```
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`uri`] | secret URIs and pointers, their canonical form, and the guard of the tenant's mounts |
+//! | [`config`] | settings, from any source of keys and values |
+//! | [`http`] | requests, answers and failures as plain data |
+//! | `call` | one exchange with OpenBao as data: what is asked, and how its answer is read |
+//! | `exchange` | the machine that carries out one call: token, node, retry, deadline |
+//! | `drive` | the host trait, and the one driver |
+//! | `operation` | what a user asks for: read, write, rotate, delete, versions |
+//! | `session` | what operations share: the token, the nodes' health, log-ins under way |
+//! | `secret` | values that wipe themselves and leave only through `expose` |
+//! | [`error`] | every error code, in one table |
+
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod uri;
+
+mod call;
+mod drive;
+mod exchange;
+mod operation;
+mod secret;
+mod session;
+
+pub use call::auth::{Renewal, TokenInfo};
+pub use call::kv2::{Version, Versions, Written};
+pub use config::Settings;
+pub use drive::Host;
+pub use error::{Code, Error, Family, Result};
+pub use operation::{Change, Client};
+pub use secret::{Secret, SecretValue};
+pub use session::Now;
+pub use uri::SecretUri;

@@ -1,0 +1,149 @@
+//! What a user asks for: the client, and its operations as short functions over [`crate::drive`].
+//!
+//! Every operation goes the same way: the text becomes a [`crate::SecretUri`], the tenant guard
+//! admits it, a place under the concurrency limit is taken, and one deadline holds for all the
+//! calls that follow.
+
+mod kv2;
+mod rotation;
+mod secrets;
+
+use std::time::Duration;
+
+use async_lock::{Semaphore, SemaphoreGuard};
+
+use crate::call::auth::{Renewal, TokenInfo};
+use crate::call::{self, Call};
+use crate::config::Settings;
+use crate::drive::{Host, Shared, drive, within};
+use crate::error::{Code, Error, Result};
+use crate::exchange::Exchange;
+use crate::http::Method;
+use crate::secret::SecretValue;
+use crate::session::Session;
+use crate::uri::path::ApiPath;
+
+pub use rotation::Change;
+
+/// A client of one OpenBao cluster, on the input and output of a host.
+///
+/// The faces of baokit wrap it; a program imports one of them.
+#[derive(Debug)]
+pub struct Client<H> {
+    host: H,
+    shared: Shared,
+    settings: Settings,
+    places: Semaphore,
+}
+
+impl<H: Host> Client<H> {
+    /// A client with these settings. It sends nothing until it is asked to.
+    #[must_use]
+    pub fn new(host: H, settings: Settings) -> Self {
+        let shared = Shared::new(Session::new(&settings));
+        let places = Semaphore::new(settings.max_concurrent());
+        Self { host, shared, settings, places }
+    }
+
+    /// The settings that the client was made with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Wipes the token and the credential. Operations that are under way and all later ones fail
+    /// with [`Code::ClientClosed`].
+    pub fn close(&self) {
+        self.shared.with(Session::close);
+    }
+
+    /// Sends a request that baokit does not model, such as `request("GET", "sys/mounts", None)`,
+    /// with the same failover, retry and redaction. `LIST` is a method here as in OpenBao.
+    ///
+    /// The answer is the whole JSON document, null where the server sends none. Only `GET` and
+    /// `LIST` are sent again after a try that may have been executed.
+    ///
+    /// # Errors
+    /// [`Code::IllegalSegment`] for a path that a server or a proxy could read as another one;
+    /// [`Code::NotFound`], [`Code::PermissionDenied`], [`Code::RequestRejected`] as OpenBao answers.
+    pub async fn request(&self, method: &str, path: &str, body: Option<&SecretValue>) -> Result<SecretValue> {
+        let path = ApiPath::parse(path)?;
+        let (method, list) = match method.to_ascii_uppercase().as_str() {
+            "GET" => (Method::Get, false),
+            "LIST" => (Method::Get, true),
+            "POST" => (Method::Post, false),
+            "PUT" => (Method::Put, false),
+            "PATCH" => (Method::Patch, false),
+            "DELETE" => (Method::Delete, false),
+            _ => {
+                return Err(Error::new(Code::NotSupported)
+                    .about("method")
+                    .because("none of GET, LIST, POST, PUT, PATCH, DELETE"));
+            }
+        };
+        let call = call::request(method, &path, list, body)?;
+        self.begin().await?.run(call).await
+    }
+
+    /// What OpenBao says of the client's own token. A token that counts its uses loses one.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`] where the token lacks the default policy.
+    pub async fn lookup_self(&self) -> Result<TokenInfo> {
+        self.begin().await?.run(call::auth::lookup_self()).await
+    }
+
+    /// Renews the client's token by so many seconds, or by its own period.
+    ///
+    /// The increment is the new rest of the lease: a small one shortens it.
+    ///
+    /// # Errors
+    /// [`Code::RequestRejected`] where the token can't be renewed.
+    pub async fn renew_self(&self, increment: Option<u64>) -> Result<Renewal> {
+        let operation = self.begin().await?;
+        let sent = self.host.now().monotonic;
+        let renewal = operation.run(call::auth::renew_self(increment)?).await?;
+        self.shared.with(|session| session.tokens.renewed(renewal.lease_duration(), sent));
+        Ok(renewal)
+    }
+
+    /// Starts an operation: takes a place under the concurrency limit and sets the deadline.
+    async fn begin(&self) -> Result<Operation<'_, H>> {
+        let limit = self.settings.deadline();
+        let deadline = self.host.now().monotonic.saturating_add(limit);
+        let place = match self.places.try_acquire() {
+            Some(place) => Some(place),
+            None => within(&self.host, limit, self.places.acquire()).await,
+        };
+        let place = place.ok_or_else(|| {
+            Error::new(Code::DeadlineExceeded)
+                .about("VAULT_MAX_CONCURRENT_OPERATIONS")
+                .because("as many operations as it allows were under way all the time")
+        })?;
+        Ok(Operation { client: self, deadline, _place: place })
+    }
+}
+
+/// One operation under way: its calls share a deadline and a place.
+struct Operation<'a, H> {
+    client: &'a Client<H>,
+    deadline: Duration,
+    _place: SemaphoreGuard<'a>,
+}
+
+impl<H: Host> Operation<'_, H> {
+    async fn run<T>(&self, call: Call<T>) -> Result<T> {
+        self.run_then(call, Ok).await
+    }
+
+    /// Runs a call and draws a conclusion from its answer, whose error names the node as well.
+    async fn run_then<T, U>(&self, call: Call<T>, conclude: impl FnOnce(T) -> Result<U>) -> Result<U> {
+        let Client { host, shared, .. } = self.client;
+        let mut seed = [0; 8];
+        host.random(&mut seed);
+        let mut exchange = Exchange::new(call.spec.clone(), self.deadline, u64::from_ne_bytes(seed));
+        let answer = drive(host, shared, &mut exchange).await?;
+        let result = call.read(answer).and_then(conclude);
+        result.map_err(|error| shared.with(|session| exchange.place(session, error)))
+    }
+}

@@ -1,0 +1,56 @@
+//! The same engine below the URI level, for code that names mount and path itself. The tenant guard
+//! judges URIs, which come from outside; a mount that stands in a program's own code is its choice.
+
+use super::Client;
+use super::secrets::present;
+use crate::call::kv2::{self, Address, Versions, Written};
+use crate::drive::Host;
+use crate::error::Result;
+use crate::secret::{Secret, SecretValue};
+use crate::uri::path::{Mount, SecretPath};
+
+impl<H: Host> Client<H> {
+    /// Reads the newest version, or the one that is named. End point: `GET mount/data/path`.
+    ///
+    /// # Errors
+    /// As [`Client::read`]; [`crate::Code::IllegalSegment`] for a mount or path that is none.
+    pub async fn kv2_read(&self, mount: &str, path: &str, version: Option<u64>) -> Result<Secret> {
+        let (mount, path) = (Mount::parse(mount)?, SecretPath::parse(path)?);
+        let conclude = |held| present(held, format_args!("{}/{}", mount.wire(), path.wire()), version.is_some());
+        self.begin().await?.run_then(kv2::read(Address::new(&mount, &path), version), conclude).await
+    }
+
+    /// Writes a whole secret. End point: `POST mount/data/path`.
+    ///
+    /// With `cas` (the current version, 0 for a secret that was never written) a lost answer is
+    /// made good by sending it again. Without, the write is sent once, and a lost answer is
+    /// [`crate::Code::Indeterminate`].
+    ///
+    /// # Errors
+    /// [`crate::Code::CasConflict`], [`crate::Code::CasRequired`], [`crate::Code::ValueTooLarge`].
+    pub async fn kv2_write(&self, mount: &str, path: &str, data: &SecretValue, cas: Option<u64>) -> Result<Written> {
+        let (mount, path) = (Mount::parse(mount)?, SecretPath::parse(path)?);
+        self.begin().await?.run(kv2::write(Address::new(&mount, &path), data, cas)?).await
+    }
+
+    /// Deletes these versions, or the newest where none is named. End points:
+    /// `POST mount/delete/path`, `DELETE mount/data/path`.
+    ///
+    /// # Errors
+    /// As [`Client::delete`].
+    pub async fn kv2_delete(&self, mount: &str, path: &str, versions: &[u64]) -> Result<()> {
+        let (mount, path) = (Mount::parse(mount)?, SecretPath::parse(path)?);
+        let at = Address::new(&mount, &path);
+        let call = if versions.is_empty() { kv2::delete_latest(at) } else { kv2::delete_versions(at, versions)? };
+        self.begin().await?.run(call).await
+    }
+
+    /// The versions of a secret. End point: `GET mount/metadata/path`.
+    ///
+    /// # Errors
+    /// As [`Client::versions`].
+    pub async fn kv2_versions(&self, mount: &str, path: &str) -> Result<Versions> {
+        let (mount, path) = (Mount::parse(mount)?, SecretPath::parse(path)?);
+        self.begin().await?.run(kv2::metadata(Address::new(&mount, &path))).await
+    }
+}

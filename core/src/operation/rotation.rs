@@ -1,0 +1,49 @@
+//! Rotation: from what the server holds to the one write that follows it.
+//!
+//! The plan is a pure function, so that any process that reads the same version plans the same
+//! write; the check-and-set parameter lets one of them through.
+
+use serde_json::{Map, Value};
+
+use crate::call::kv2::Held;
+use crate::error::{Code, Error, Result};
+use crate::secret::{SecretValue, kind};
+use crate::uri::SecretUri;
+
+/// A write or rotation that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Change {
+    /// The version that was the newest before, 0 where there was none.
+    pub old_version: u64,
+    /// The version that was made.
+    pub new_version: u64,
+}
+
+/// The write that brings `value` in: the data of the new version, to be written with `cas` = the
+/// version that is held.
+///
+/// With a fragment, only that key changes; a secret that is absent, deleted or destroyed counts as
+/// empty. Without one, the value is the whole secret.
+pub(super) fn plan(uri: &SecretUri, held: Held, value: &SecretValue) -> Result<SecretValue> {
+    let value = value.expose();
+    let Some(fragment) = uri.fragment() else {
+        if value.is_object() {
+            return Ok(SecretValue::from(value));
+        }
+        let reason = format!("a whole secret is an object, and the value is {}", kind(value));
+        return Err(Error::new(Code::InvalidValue).about(uri.to_string()).because(reason));
+    };
+    let held = match held {
+        Held::Data(mut secret) => secret.value.take(),
+        Held::Deleted { .. } | Held::Destroyed { .. } | Held::Nothing => Value::Object(Map::new()),
+    };
+    let Value::Object(mut data) = held else {
+        return Err(Error::new(Code::MalformedAnswer)
+            .about(uri.to_string())
+            .because("the secret that is held is no object"));
+    };
+    // The old value is wiped by its own drop.
+    drop(data.insert(fragment.into_owned(), value.clone()).map(SecretValue::from));
+    Ok(SecretValue::from(data))
+}

@@ -1,0 +1,289 @@
+//! What the machine does with nodes, retries, redirects and deadlines, on virtual time.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod scenario;
+
+use std::time::Duration;
+
+use baokit_core::http::FailureKind;
+use baokit_core::{Code, SecretValue};
+use scenario::{CANARY_TOKEN, MISMATCH, Reply, SECOND, World, errors, json, raw, redirect, secret, written};
+
+const URI: &str = "openbao+kv2://secret/app/api#token";
+
+fn data() -> SecretValue {
+    SecretValue::from(serde_json::json!({"token": "new"}))
+}
+
+#[test]
+fn a_read_is_one_request_with_the_token_to_the_data_path() {
+    let world = World::new(|_| secret(3));
+    let client = world.client(World::settings(1));
+    let read = world.run(client.read("openbao+kv2://secret/app/caf%C3%A9?version=3")).unwrap();
+    assert_eq!(read.version(), 3);
+    let seen = world.seen();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].target, "/v1/secret/data/app/caf%C3%A9?version=3");
+    assert_eq!(seen[0].token.as_deref(), Some(CANARY_TOKEN));
+}
+
+#[test]
+fn a_server_that_never_answers_fails_at_the_deadline_and_not_later() {
+    for seconds in [1, 4, 12, 30] {
+        let world = World::new(|_| Reply::Never);
+        let client = world.client(World::settings(1).deadline(seconds * SECOND));
+        let error = world.run(client.read(URI)).unwrap_err();
+        assert_eq!(error.code(), Code::DeadlineExceeded);
+        assert!(world.elapsed() <= seconds * SECOND, "{:?}", world.elapsed());
+        assert!(world.elapsed() + SECOND > seconds * SECOND, "gave up early: {:?}", world.elapsed());
+        assert_eq!(error.node(), Some("http://127.0.0.1:1"));
+        assert_eq!(error.tries() as usize, world.seen().len());
+    }
+}
+
+#[test]
+fn one_try_takes_five_seconds_at_most_and_the_next_goes_to_another_node() {
+    let world = World::new(|seen| if seen.node.ends_with(":1") { Reply::Never } else { secret(1) });
+    let client = world.client(World::settings(2));
+    world.run(client.read(URI)).unwrap();
+    assert_eq!(world.elapsed(), 5 * SECOND + Duration::from_millis(1));
+    world.run(client.read(URI)).unwrap();
+    assert!(world.seen()[2].node.ends_with(":2"), "the node that answered is asked first");
+}
+
+#[test]
+fn every_node_is_asked_once_before_the_first_wait() {
+    let world = World::new(|_| Reply::Fail(FailureKind::Connect));
+    let client = world.client(World::settings(3).deadline(2 * SECOND));
+    let error = world.run(client.read(URI)).unwrap_err();
+    assert_eq!(error.code(), Code::ServerUnreachable);
+    let seen = world.seen();
+    let mut first: Vec<_> = seen[..3].iter().map(|seen| seen.node.clone()).collect();
+    first.sort();
+    assert_eq!(first, ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"]);
+    assert!(seen[2].at <= Duration::from_millis(2));
+    assert_eq!(error.tries() as usize, seen.len());
+    assert!(seen.len() < 60, "an outage is not hammered: {} requests in 2 s", seen.len());
+}
+
+#[test]
+fn a_write_without_cas_is_never_sent_again_once_bytes_may_have_left() {
+    let ambiguous: [fn() -> Reply; 8] = [
+        || Reply::Fail(FailureKind::AfterSend),
+        || Reply::Fail(FailureKind::Body),
+        || Reply::Fail(FailureKind::TooLarge),
+        || Reply::Never,
+        || errors(500, "boom"),
+        || raw(502, "text/html", b"<html>".to_vec()),
+        || redirect("http://127.0.0.1:2/v1/secret/data/app"),
+        || redirect("http://127.0.0.1:9/v1/secret/data/app"),
+    ];
+    for (i, reply) in ambiguous.into_iter().enumerate() {
+        let world = World::new(move |_| reply());
+        let client = world.client(World::settings(2));
+        let error = world.run(client.kv2_write("secret", "app", &data(), None)).unwrap_err();
+        assert_eq!((i, error.code(), world.seen().len()), (i, Code::Indeterminate, 1));
+    }
+}
+
+#[test]
+fn a_write_without_cas_is_sent_again_where_it_was_certainly_not_carried_out() {
+    let harmless: [fn() -> Reply; 5] = [
+        || Reply::Fail(FailureKind::Connect),
+        || errors(503, "Vault is sealed"),
+        || errors(429, "request path \"x\": rate limit quota exceeded"),
+        || errors(500, "local node not active but active cluster node not found"),
+        || json(412, r#"{"errors":["required index state not present"]}"#),
+    ];
+    for reply in harmless {
+        let mut first = true;
+        let world = World::new(move |_| if std::mem::take(&mut first) { reply() } else { written(1) });
+        let client = world.client(World::settings(1));
+        assert_eq!(world.run(client.kv2_write("secret", "app", &data(), None)).unwrap().version(), 1);
+        assert_eq!(world.seen().len(), 2);
+    }
+}
+
+#[test]
+fn a_cas_write_without_an_answer_is_sent_again_and_makes_good() {
+    let mut first = true;
+    let world = World::new(move |_| match std::mem::take(&mut first) {
+        true => Reply::Fail(FailureKind::AfterSend),
+        false => written(4),
+    });
+    let client = world.client(World::settings(1));
+    assert_eq!(world.run(client.kv2_write("secret", "app", &data(), Some(3))).unwrap().version(), 4);
+    assert_eq!(world.seen()[0].body, world.seen()[1].body);
+}
+
+#[test]
+fn a_mismatch_after_a_lost_answer_is_not_called_a_conflict() {
+    let mut first = true;
+    let world = World::new(move |_| match std::mem::take(&mut first) {
+        true => Reply::Fail(FailureKind::AfterSend),
+        false => errors(400, MISMATCH),
+    });
+    let client = world.client(World::settings(1));
+    let error = world.run(client.kv2_write("secret", "app", &data(), Some(3))).unwrap_err();
+    assert_eq!(error.code(), Code::Indeterminate);
+
+    let world = World::new(|_| errors(400, MISMATCH));
+    let client = world.client(World::settings(1));
+    let error = world.run(client.kv2_write("secret", "app", &data(), Some(3))).unwrap_err();
+    assert_eq!((error.code(), world.seen().len()), (Code::CasConflict, 1));
+}
+
+#[test]
+fn a_success_that_is_not_openbao_s_leaves_a_write_indeterminate() {
+    let world = World::new(|_| raw(200, "text/html", b"<html>welcome".to_vec()));
+    let client = world.client(World::settings(1));
+    assert_eq!(world.run(client.kv2_write("secret", "app", &data(), Some(0))).unwrap_err().code(), Code::Indeterminate);
+}
+
+#[test]
+fn a_redirect_is_followed_to_a_configured_node_with_the_same_target_only() {
+    let world = World::new(|seen| match seen.node.ends_with(":1") {
+        true => redirect(&format!("http://127.0.0.1:2{}", seen.target)),
+        false => secret(1),
+    });
+    let client = world.client(World::settings(2));
+    world.run(client.read("openbao+kv2://secret/a%20b?version=1")).unwrap();
+    assert_eq!(world.targets(), ["/v1/secret/data/a%20b?version=1"; 2]);
+}
+
+#[test]
+fn a_redirect_to_a_stranger_is_never_followed_and_the_stranger_is_named() {
+    let world = World::new(|seen| redirect(&format!("http://stranger.example:80{}", seen.target)));
+    let client = world.client(World::settings(2).deadline(SECOND));
+    let error = world.run(client.read(URI)).unwrap_err();
+    assert_eq!((error.code(), error.subject()), (Code::RedirectRefused, Some("http://stranger.example:80")));
+    assert!(world.seen().iter().all(|seen| seen.node.starts_with("http://127.0.0.1:")));
+}
+
+#[test]
+fn a_redirect_to_another_path_ends_the_call_at_once() {
+    for location in
+        ["/v1/secret/data/other", "../x", "//127.0.0.1:2/v1/x", "http://127.0.0.1:2/v1/secret/data/other", "http://127.0.0.1:2/v1/secret/data/app/api?x=1"]
+    {
+        let world = World::new(move |_| redirect(location));
+        let client = world.client(World::settings(2));
+        let error = world.run(client.read(URI)).unwrap_err();
+        assert_eq!((location, error.code(), world.seen().len()), (location, Code::PathRewritten, 1));
+    }
+}
+
+#[test]
+fn nodes_that_redirect_to_each_other_do_not_make_a_loop() {
+    let world = World::new(|seen| {
+        let other = if seen.node.ends_with(":1") { 2 } else { 1 };
+        redirect(&format!("http://127.0.0.1:{other}{}", seen.target))
+    });
+    let client = world.client(World::settings(2).deadline(SECOND));
+    assert_eq!(world.run(client.read(URI)).unwrap_err().code(), Code::NoLeader);
+    assert!(world.seen().len() < 60, "{}", world.seen().len());
+}
+
+#[test]
+fn retry_after_is_honoured_and_one_beyond_the_deadline_ends_the_call() {
+    let throttled = |seconds: &'static str| {
+        Reply::Answer(
+            baokit_core::http::Response::new(429, zeroize::Zeroizing::new(br#"{"errors":["rate limit quota exceeded"]}"#.to_vec()))
+                .header("Content-Type", b"application/json")
+                .header("Retry-After", seconds.as_bytes()),
+        )
+    };
+    let mut first = true;
+    let world = World::new(move |_| if std::mem::take(&mut first) { throttled("3") } else { secret(1) });
+    world.run(world.client(World::settings(1)).read(URI)).unwrap();
+    assert!(world.elapsed() >= 3 * SECOND && world.elapsed() < 4 * SECOND);
+
+    let world = World::new(move |_| throttled("60"));
+    let error = world.run(world.client(World::settings(1)).read(URI)).unwrap_err();
+    assert_eq!((error.code(), world.seen().len()), (Code::RateLimited, 1));
+    assert!(world.elapsed() < SECOND);
+}
+
+#[test]
+fn a_handshake_that_fails_at_every_node_is_not_waited_for() {
+    let world = World::new(|_| Reply::Fail(FailureKind::Tls));
+    let error = world.run(world.client(World::settings(3)).read(URI)).unwrap_err();
+    assert_eq!((error.code(), world.seen().len()), (Code::TlsFailed, 3));
+    assert!(world.elapsed() < SECOND);
+}
+
+#[test]
+fn permanent_refusals_are_not_retried_and_have_codes_of_their_own() {
+    let table: [(fn() -> Reply, Code); 14] = [
+        (|| json(404, r#"{"errors":[]}"#), Code::SecretNotFound),
+        (|| errors(404, "no handler for route \"secret/data/app\". route entry not found."), Code::MountNotFound),
+        (|| errors(403, "1 error occurred:\n\t* permission denied\n\n"), Code::PermissionDenied),
+        (|| errors(403, "something else"), Code::PermissionDenied),
+        (|| errors(403, "permission denied"), Code::AuthenticationFailed),
+        (|| errors(400, "something else"), Code::RequestRejected),
+        (|| errors(405, "unsupported operation"), Code::NotSupported),
+        (|| errors(413, "http: request body too large"), Code::ValueTooLarge),
+        (|| errors(503, "Vault is not initialized"), Code::ServerNotInitialized),
+        (|| Reply::Fail(FailureKind::TooLarge), Code::AnswerTooLarge),
+        (|| Reply::Fail(FailureKind::BeforeSend), Code::Internal),
+        (|| raw(404, "text/html", b"<html>not found".to_vec()), Code::MalformedAnswer),
+        (|| raw(403, "text/html", b"<html>forbidden".to_vec()), Code::MalformedAnswer),
+        (|| json(204, ""), Code::MalformedAnswer),
+    ];
+    for (reply, code) in table {
+        let world = World::new(move |_| reply());
+        let error = world.run(world.client(World::settings(1)).read(URI)).unwrap_err();
+        assert_eq!((error.code(), world.seen().len()), (code, 1), "{error}");
+        assert_eq!(error.node(), Some("http://127.0.0.1:1"), "{error}");
+    }
+}
+
+#[test]
+fn answers_that_openbao_does_not_give_are_named_as_such() {
+    let bodies: [(&str, Vec<u8>); 9] = [
+        ("application/json", br#"{"data":{"data":{"token":"canary-value""#.to_vec()),
+        ("application/json", br#"{"data":{"data":{"token":"x"},"metadata":{"version":"canary-value"}}}"#.to_vec()),
+        ("application/json", br#"{"data":"canary-value"}"#.to_vec()),
+        ("application/json", b"[]".to_vec()),
+        ("application/json", Vec::new()),
+        ("application/json", vec![b'x'; 10 << 20]),
+        ("text/html", br#"{"data":{"data":{"token":"x"},"metadata":{"version":1,"created_time":""}}}"#.to_vec()),
+        ("text/html", b"<html>canary-value".to_vec()),
+        ("application/octet-stream", vec![0xff; 10 << 20]),
+    ];
+    for (kind, body) in bodies {
+        let answer = body.clone();
+        let world = World::new(move |_| raw(200, kind, answer.clone()));
+        let error = world.run(world.client(World::settings(1)).read(URI)).unwrap_err();
+        assert_eq!((error.code(), error.subject()), (Code::MalformedAnswer, Some("secret/data/app/api")), "{error}");
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+    }
+}
+
+#[test]
+fn a_sealed_server_is_asked_until_the_deadline_and_named_then() {
+    let world = World::new(|_| errors(503, "Vault is sealed"));
+    let error = world.run(world.client(World::settings(1).deadline(3 * SECOND)).read(URI)).unwrap_err();
+    assert_eq!(error.code(), Code::ServerSealed);
+    assert!(world.elapsed() > SECOND && world.elapsed() <= 3 * SECOND);
+}
+
+#[test]
+fn no_more_operations_than_allowed_are_in_flight_and_waiting_counts_against_the_deadline() {
+    let world = World::slow(|_| (2 * SECOND, secret(1)));
+    let client = world.client(World::settings(1).max_concurrent(2).deadline(5 * SECOND));
+    let results = world.run_all((0..6).map(|_| client.read(URI)));
+    assert_eq!(world.most_in_flight(), 2);
+    let codes: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).map(baokit_core::Error::code).collect();
+    assert_eq!(codes, [Code::DeadlineExceeded; 2], "the third pair has one second left of the two that it needs");
+    assert!(world.elapsed() <= 5 * SECOND);
+}
+
+#[test]
+fn a_closed_client_sends_nothing_more() {
+    let world = World::new(|_| secret(1));
+    let client = world.client(World::settings(1));
+    client.close();
+    assert_eq!(world.run(client.read(URI)).unwrap_err().code(), Code::ClientClosed);
+    assert!(world.seen().is_empty());
+}

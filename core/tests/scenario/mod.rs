@@ -1,0 +1,274 @@
+//! The scenario builder of core's tests: a host on virtual time whose server is a closure.
+//!
+//! Nothing sleeps: when no task can go on, the clock jumps to the next timer. A run is the same
+//! every time.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use baokit_core::config::{Credential, Settings, SettingsBuilder};
+use baokit_core::http::{Failure, FailureKind, Method, Request, Response};
+use baokit_core::uri::Provider;
+use baokit_core::{Client, Host, Now};
+use zeroize::Zeroizing;
+
+pub const SECOND: Duration = Duration::from_secs(1);
+pub const CANARY_TOKEN: &str = "hvs.canary-token";
+pub const CANARY_SECRET_ID: &str = "canary-secret-id";
+pub const CANARY_VALUE: &str = "canary-value";
+
+/// A request as the server sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    pub at: Duration,
+    pub method: Method,
+    pub node: String,
+    pub target: String,
+    pub token: Option<String>,
+    pub body: String,
+}
+
+/// What the server does with it.
+pub enum Reply {
+    Answer(Response),
+    Fail(FailureKind),
+    Never,
+}
+
+/// A JSON answer.
+pub fn json(status: u16, body: impl Into<String>) -> Reply {
+    raw(status, "application/json", body.into().into_bytes())
+}
+
+pub fn raw(status: u16, kind: &str, body: Vec<u8>) -> Reply {
+    Reply::Answer(Response::new(status, Zeroizing::new(body)).header("Content-Type", kind.as_bytes()))
+}
+
+pub fn redirect(location: &str) -> Reply {
+    Reply::Answer(Response::new(307, Zeroizing::new(Vec::new())).header("Location", location.as_bytes()))
+}
+
+/// A secret with one key, `token`.
+pub fn secret(version: u64) -> Reply {
+    json(
+        200,
+        format!(
+            r#"{{"data":{{"data":{{"token":"{CANARY_VALUE}"}},"metadata":{{"created_time":"2026-01-01T00:00:00Z","custom_metadata":null,"deletion_time":"","destroyed":false,"version":{version}}}}}}}"#
+        ),
+    )
+}
+
+pub fn written(version: u64) -> Reply {
+    json(
+        200,
+        format!(
+            r#"{{"data":{{"created_time":"2026-01-01T00:00:00Z","custom_metadata":null,"deletion_time":"","destroyed":false,"version":{version}}}}}"#
+        ),
+    )
+}
+
+pub fn errors(status: u16, text: &str) -> Reply {
+    json(status, format!(r#"{{"errors":[{}]}}"#, serde_json::Value::from(text)))
+}
+
+pub fn logged_in(number: usize, lease: u64) -> Reply {
+    json(
+        200,
+        format!(r#"{{"auth":{{"client_token":"{CANARY_TOKEN}-{number}","lease_duration":{lease},"renewable":true}}}}"#),
+    )
+}
+
+pub const MISMATCH: &str = "check-and-set parameter did not match the current version";
+
+type Server = Box<dyn FnMut(&Seen) -> (Duration, Reply)>;
+
+struct Inner {
+    now: Cell<Duration>,
+    timers: RefCell<Vec<(Duration, Waker)>>,
+    seen: RefCell<Vec<Seen>>,
+    in_flight: Cell<usize>,
+    most_in_flight: Cell<usize>,
+    random: Cell<u64>,
+    server: RefCell<Server>,
+}
+
+/// The clock, the server, and everything that was sent.
+#[derive(Clone)]
+pub struct World(Rc<Inner>);
+
+impl World {
+    /// A world whose server answers after 1 ms.
+    pub fn new(mut server: impl FnMut(&Seen) -> Reply + 'static) -> Self {
+        Self::slow(move |seen| (Duration::from_millis(1), server(seen)))
+    }
+
+    /// A world whose server says how long each answer takes.
+    pub fn slow(server: impl FnMut(&Seen) -> (Duration, Reply) + 'static) -> Self {
+        Self(Rc::new(Inner {
+            now: Cell::default(),
+            timers: RefCell::default(),
+            seen: RefCell::default(),
+            in_flight: Cell::default(),
+            most_in_flight: Cell::default(),
+            random: Cell::new(1),
+            server: RefCell::new(Box::new(server)),
+        }))
+    }
+
+    pub fn settings(nodes: usize) -> SettingsBuilder {
+        Settings::builder(Provider::OpenBao)
+            .urls((1..=nodes).map(|i| format!("http://127.0.0.1:{i}")))
+            .credential(Credential::token(CANARY_TOKEN))
+            .allowed_mounts(["secret"])
+    }
+
+    pub fn app_role(nodes: usize) -> SettingsBuilder {
+        Self::settings(nodes).credential(Credential::app_role("role", CANARY_SECRET_ID).unwrap())
+    }
+
+    pub fn client(&self, settings: SettingsBuilder) -> Client<World> {
+        Client::new(self.clone(), settings.build().unwrap())
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.0.now.get()
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.0.seen.borrow().clone()
+    }
+
+    pub fn targets(&self) -> Vec<String> {
+        self.seen().into_iter().map(|seen| seen.target).collect()
+    }
+
+    pub fn most_in_flight(&self) -> usize {
+        self.0.most_in_flight.get()
+    }
+
+    /// Runs one future to its end.
+    pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        self.run_all([work]).pop().unwrap()
+    }
+
+    /// Runs futures side by side to their ends.
+    pub fn run_all<T>(&self, work: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+        let mut tasks: Vec<_> = work.into_iter().map(|work| (Box::pin(work), Flag::new())).collect();
+        let mut results: Vec<Option<T>> = tasks.iter().map(|_| None).collect();
+        for _ in 0..1_000_000 {
+            let mut progress = false;
+            for ((work, flag), result) in tasks.iter_mut().zip(&mut results) {
+                if result.is_none() && flag.0.swap(false, Ordering::SeqCst) {
+                    progress = true;
+                    if let Poll::Ready(value) = work.as_mut().poll(&mut Context::from_waker(&flag.clone().into())) {
+                        *result = Some(value);
+                    }
+                }
+            }
+            if results.iter().all(Option::is_some) {
+                return results.into_iter().flatten().collect();
+            }
+            if !progress {
+                self.advance();
+            }
+        }
+        panic!("the futures do not end");
+    }
+
+    /// Polls a future once: it sends what it sends first and is then held or dropped by the test.
+    pub fn poll_once<T>(&self, work: &mut Pin<Box<impl Future<Output = T>>>) {
+        let flag = Flag::new();
+        assert!(work.as_mut().poll(&mut Context::from_waker(&flag.into())).is_pending());
+    }
+
+    fn advance(&self) {
+        let mut timers = self.0.timers.borrow_mut();
+        let next = timers.iter().map(|(at, _)| *at).min().unwrap_or_else(|| panic!("nothing to wait for: a lost wake-up"));
+        self.0.now.set(self.0.now.get().max(next));
+        let due: Vec<_> = timers.extract_if(.., |(at, _)| *at <= next).collect();
+        drop(timers);
+        due.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    async fn until(&self, at: Duration) {
+        std::future::poll_fn(|context| {
+            if self.0.now.get() >= at {
+                return Poll::Ready(());
+            }
+            self.0.timers.borrow_mut().push((at, context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+struct Flag(AtomicBool);
+
+impl Flag {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicBool::new(true)))
+    }
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+struct InFlight<'a>(&'a Cell<usize>);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Host for World {
+    fn now(&self) -> Now {
+        Now { monotonic: self.0.now.get(), wall: Duration::from_secs(1_767_225_600) + self.0.now.get() }
+    }
+
+    fn random(&self, buffer: &mut [u8]) {
+        for byte in buffer {
+            let next = self.0.random.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.0.random.set(next);
+            *byte = (next >> 56) as u8;
+        }
+    }
+
+    async fn send(&self, request: Request) -> Result<Response, Failure> {
+        let header = |name| request.headers().iter().find(|header| header.name() == name);
+        let seen = Seen {
+            at: self.0.now.get(),
+            method: request.method(),
+            node: request.node().as_str().to_owned(),
+            target: request.target().to_owned(),
+            token: header("x-vault-token").map(|header| header.expose().to_owned()),
+            body: request.body().map_or_else(String::new, |body| String::from_utf8(body.as_ref().to_vec()).unwrap()),
+        };
+        self.0.in_flight.set(self.0.in_flight.get() + 1);
+        let _in_flight = InFlight(&self.0.in_flight);
+        self.0.most_in_flight.set(self.0.most_in_flight.get().max(self.0.in_flight.get()));
+        self.0.seen.borrow_mut().push(seen.clone());
+        let (after, reply) = (self.0.server.borrow_mut())(&seen);
+        self.until(seen.at + after).await;
+        match reply {
+            Reply::Answer(response) => Ok(response),
+            Reply::Fail(kind) => Err(Failure::new(kind, "as the test wants")),
+            Reply::Never => std::future::pending().await,
+        }
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.until(self.0.now.get() + duration).await;
+    }
+}
