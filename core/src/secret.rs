@@ -167,6 +167,7 @@ impl fmt::Debug for Secret {
         f.debug_struct("Secret")
             .field("version", &self.version)
             .field("created_time", &self.created_time)
+            .field("value", &format_args!("[redacted]"))
             .finish_non_exhaustive()
     }
 }

@@ -163,9 +163,13 @@ fn a_redirect_to_a_stranger_is_never_followed_and_the_stranger_is_named() {
 
 #[test]
 fn a_redirect_to_another_path_ends_the_call_at_once() {
-    for location in
-        ["/v1/secret/data/other", "../x", "//127.0.0.1:2/v1/x", "http://127.0.0.1:2/v1/secret/data/other", "http://127.0.0.1:2/v1/secret/data/app/api?x=1"]
-    {
+    for location in [
+        "/v1/secret/data/other",
+        "../x",
+        "//127.0.0.1:2/v1/x",
+        "http://127.0.0.1:2/v1/secret/data/other",
+        "http://127.0.0.1:2/v1/secret/data/app/api?x=1",
+    ] {
         let world = World::new(move |_| redirect(location));
         let client = world.client(World::settings(2));
         let error = world.run(client.read(URI)).unwrap_err();
@@ -188,9 +192,12 @@ fn nodes_that_redirect_to_each_other_do_not_make_a_loop() {
 fn retry_after_is_honoured_and_one_beyond_the_deadline_ends_the_call() {
     let throttled = |seconds: &'static str| {
         Reply::Answer(
-            baokit_core::http::Response::new(429, zeroize::Zeroizing::new(br#"{"errors":["rate limit quota exceeded"]}"#.to_vec()))
-                .header("Content-Type", b"application/json")
-                .header("Retry-After", seconds.as_bytes()),
+            baokit_core::http::Response::new(
+                429,
+                zeroize::Zeroizing::new(br#"{"errors":["rate limit quota exceeded"]}"#.to_vec()),
+            )
+            .header("Content-Type", b"application/json")
+            .header("Retry-After", seconds.as_bytes()),
         )
     };
     let mut first = true;
@@ -274,7 +281,8 @@ fn no_more_operations_than_allowed_are_in_flight_and_waiting_counts_against_the_
     let client = world.client(World::settings(1).max_concurrent(2).deadline(5 * SECOND));
     let results = world.run_all((0..6).map(|_| client.read(URI)));
     assert_eq!(world.most_in_flight(), 2);
-    let codes: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).map(baokit_core::Error::code).collect();
+    let codes: Vec<_> =
+        results.iter().filter_map(|result| result.as_ref().err()).map(baokit_core::Error::code).collect();
     assert_eq!(codes, [Code::DeadlineExceeded; 2], "the third pair has one second left of the two that it needs");
     assert!(world.elapsed() <= 5 * SECOND);
 }

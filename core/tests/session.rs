@@ -55,7 +55,8 @@ fn the_log_in_carries_no_token_and_the_role_in_its_body() {
 fn a_refused_log_in_is_told_to_all_who_waited_and_not_repeated_by_them() {
     let world = World::new(|_| errors(400, "invalid role or secret ID"));
     let client = world.client(World::app_role(1).max_concurrent(100));
-    let codes: Vec<_> = world.run_all((0..100).map(|_| client.read(URI))).into_iter().map(|r| r.unwrap_err().code()).collect();
+    let codes: Vec<_> =
+        world.run_all((0..100).map(|_| client.read(URI))).into_iter().map(|r| r.unwrap_err().code()).collect();
     assert_eq!((codes, logins(&world)), (vec![Code::AuthenticationFailed; 100], 1));
 }
 
@@ -143,7 +144,8 @@ fn followers_keep_their_own_deadlines_when_the_leader_gets_no_answer() {
     let world = World::new(|_| Reply::Never);
     let client = world.client(World::app_role(1).deadline(8 * SECOND));
     let start = world.elapsed();
-    let errors: Vec<Error> = world.run_all((0..10).map(|_| client.read(URI))).into_iter().map(Result::unwrap_err).collect();
+    let errors: Vec<Error> =
+        world.run_all((0..10).map(|_| client.read(URI))).into_iter().map(Result::unwrap_err).collect();
     assert!(errors.iter().all(|error| error.code() == Code::DeadlineExceeded), "{errors:?}");
     assert!(world.elapsed() - start <= 8 * SECOND);
 }

@@ -153,11 +153,12 @@ fn is_tls(error: &reqwest::Error) -> bool {
         .any(|cause| error.is_connect() || matches!(cause, rustls::Error::AlertReceived(_)))
 }
 
-fn rustls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    match cause.downcast_ref::<io::Error>() {
-        Some(wrapper) => wrapper.get_ref()?.downcast_ref(),
-        None => cause.downcast_ref(),
+/// An `io::Error` hides what it wraps from `source`, and may wrap another of its kind.
+fn rustls_error<'a>(mut cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    while let Some(wrapper) = cause.downcast_ref::<io::Error>() {
+        cause = wrapper.get_ref()?;
     }
+    cause.downcast_ref()
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {

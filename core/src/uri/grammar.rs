@@ -6,11 +6,10 @@
 use std::borrow::Cow;
 use std::num::NonZeroU64;
 
+use super::names::Place;
 use super::{MAX_LENGTH, MAX_VERSION, Provider, SecretPrefix, SecretUri, names};
 use crate::error::{Code, Error, Result};
 
-const IN_PATH: &str = "path segment";
-const IN_FRAGMENT: &str = "fragment";
 const VERSION: &str = "?version=";
 
 /// How a terminal wildcard may be written: an escaped star counts as a star.
@@ -36,9 +35,8 @@ pub(super) fn secret(text: &str, legacy: bool) -> Result<SecretUri> {
         if fragment.is_empty() {
             return Err(Error::new(Code::InvalidFragment).because("nothing follows the #"));
         }
-        refuse_marks(fragment)?;
         out.push('#');
-        names::push(fragment, IN_FRAGMENT, &mut out)?;
+        names::push(fragment, Place::Fragment, &mut out)?;
     }
     let fragment_end = offset(&out);
     let version = parts.query.map(version).transpose()?;
@@ -142,7 +140,7 @@ impl<'a> Parts<'a> {
             return Err(Error::new(Code::InvalidUri).because("there is no mount"));
         }
         let start = out.len();
-        names::push(names, IN_PATH, out)?;
+        names::push(names, Place::Path, out)?;
         let mount = out.bytes().skip(start).position(|byte| byte == b'/');
         Ok(mount.map_or(offset(out), |length| u16::try_from(start + length).unwrap_or(u16::MAX)))
     }
@@ -154,9 +152,9 @@ fn cut(text: &str, is_mark: impl Fn(u8) -> bool) -> (&str, &str) {
     text.split_at_checked(end).unwrap_or((text, ""))
 }
 
-/// Refuses a second `#` or `?`: what follows one could be fragment or query, whoever reads it.
-fn refuse_marks(text: &str) -> Result<()> {
-    match text.bytes().find(|byte| matches!(byte, b'#' | b'?')) {
+/// Refuses a second `#` or `?`: what follows it could be fragment or query, whoever reads it.
+fn refuse_marks(query: &str) -> Result<()> {
+    match query.bytes().find(|byte| matches!(byte, b'#' | b'?')) {
         None => Ok(()),
         Some(b'#') => Err(Error::new(Code::InvalidFragment).because("a second #; inside a name it is written %23")),
         Some(_) => Err(Error::new(Code::AmbiguousQuery).because("a second ?; inside a name it is written %3F")),

@@ -1,7 +1,7 @@
 //! The one place that decides which characters a name may have, and how it is written.
 //!
 //! A *name* is a path segment, a mount or a piece of a fragment. Its canonical text is ASCII: the
-//! characters of [`is_plain`] stand for themselves, everything else is percent-encoded in upper
+//! characters of [`PLAIN`] stand for themselves, everything else is percent-encoded in upper
 //! case from the UTF-8 bytes. That text is at once what goes onto the wire, so nothing encodes a
 //! second time, and no URL parser finds anything in it to clean, decode or re-encode.
 
@@ -23,47 +23,71 @@ impl Fault {
     }
 }
 
-/// Whether a byte stands for itself in a canonical name: RFC 3986's unreserved characters and the
-/// sub-delimiters, `:` and `@`, without `*`, which is the wildcard.
-const fn is_plain(byte: u8) -> bool {
-    matches!(byte,
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
-        | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'+' | b',' | b';' | b'=' | b':' | b'@')
+/// The bytes that stand for themselves in canonical names: RFC 3986's unreserved characters and
+/// sub-delimiters, `:` and `@`, without `*`, which is the wildcard. A table, since every byte of
+/// every path is looked up.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest: &mut [bool] = &mut table;
+    let mut byte = 0_u8;
+    while let [is_plain, tail @ ..] = rest {
+        *is_plain = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~')
+            || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'+' | b',' | b';' | b'=')
+            || matches!(byte, b':' | b'@');
+        rest = tail;
+        byte = byte.wrapping_add(1);
+    }
+    table
+};
+
+fn is_plain(byte: u8) -> bool {
+    PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// Where a name stands: errors say so, and a raw `#` or `?` means something else in a fragment.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Place {
+    Mount,
+    Path,
+    Fragment,
 }
 
 /// Appends the canonical text of `raw`, one or several names separated by single slashes.
-///
-/// `what` says in an error where the name stands.
-pub(super) fn push(raw: &str, what: &'static str, out: &mut String) -> Result<()> {
-    let mut name = out.len();
+pub(super) fn push(raw: &str, place: Place, out: &mut String) -> Result<()> {
+    let start = out.len();
     let mut rest = raw;
     loop {
-        let run = rest.bytes().take_while(|byte| is_plain(*byte)).count();
+        // Nearly always nothing needs an escape, and the first round copies everything.
+        let run = rest.bytes().take_while(|byte| is_plain(*byte) || *byte == b'/').count();
         let (plain, other) = rest.split_at_checked(run).unwrap_or((rest, ""));
         out.push_str(plain);
-        if let Some(tail) = other.strip_prefix('/') {
-            refuse_dots(out, name).map_err(|fault| refusal(raw, other, what, fault))?;
-            out.push('/');
-            name = out.len();
-            rest = tail;
-        } else if other.is_empty() {
-            return refuse_dots(out, name).map_err(|fault| refusal(raw, other, what, fault));
-        } else {
-            rest = push_char(other, out).map_err(|fault| refusal(raw, other, what, fault))?;
+        if other.is_empty() {
+            break;
         }
+        rest = push_char(other, out).map_err(|fault| refusal(raw, other, place, fault))?;
     }
+    refuse_dots(out.get(start..).unwrap_or_default())
+        .map_err(|reason| error(Code::IllegalSegment, place, raw).because(reason))
 }
 
-/// Refuses a name, just written to the end of `out`, that a URL parser would remove or climb by.
-fn refuse_dots(out: &str, name: usize) -> Result<(), Fault> {
-    if out.len() > name + "..".len() {
-        return Ok(());
-    }
-    match out.get(name..).unwrap_or_default() {
-        "" => Err(Fault::illegal("an empty name: a slash too many, or nothing where a name belongs")),
-        "." | ".." => Err(Fault::illegal("a name may not be . or ..")),
+/// Refuses names, in canonical text, that a URL parser would remove or climb by.
+fn refuse_dots(names: &str) -> Result<(), &'static str> {
+    const EMPTY: &str = "an empty name: a slash too many, or nothing where a name belongs";
+    // The last four bytes: a name that is empty, `.` or `..` fits in there with both its slashes.
+    let mut last = u32::from(b'/');
+    let check = |last: u32| match last.to_be_bytes() {
+        [_, _, b'/', b'/'] => Err(EMPTY),
+        [_, b'/', b'.', b'/'] | [b'/', b'.', b'.', b'/'] => Err("a name may not be . or .."),
         _ => Ok(()),
+    };
+    for byte in names.bytes() {
+        last = last << 8 | u32::from(byte);
+        if byte == b'/' {
+            check(last)?;
+        }
     }
+    check(last << 8 | u32::from(b'/'))
 }
 
 /// Appends the character that `text` begins with, written raw or as escapes, and returns the rest.
@@ -135,13 +159,28 @@ fn unescape_byte(text: &str) -> Result<(u8, &str), Fault> {
     Ok((byte, text.get(3..).unwrap_or_default()))
 }
 
-/// The error for the name of `raw` in which `rest` begins.
+/// The error for a character at the beginning of `rest`, the end of `raw`.
 #[cold]
-fn refusal(raw: &str, rest: &str, what: &'static str, Fault(code, reason): Fault) -> Error {
+fn refusal(raw: &str, rest: &str, place: Place, Fault(code, reason): Fault) -> Error {
+    let code = match (place, rest.bytes().next()) {
+        (Place::Fragment, Some(b'#')) => Code::InvalidFragment,
+        (Place::Fragment, Some(b'?')) => Code::AmbiguousQuery,
+        _ => code,
+    };
     let (before, after) = raw.split_at_checked(raw.len().saturating_sub(rest.len())).unwrap_or((raw, ""));
     let head = before.rsplit('/').next().unwrap_or_default();
     let tail = after.split('/').next().unwrap_or_default();
-    Error::new(code).about(format!("{what} \"{}\"", shown(&format!("{head}{tail}")))).because(reason)
+    error(code, place, &format!("{head}{tail}")).because(reason)
+}
+
+#[cold]
+fn error(code: Code, place: Place, text: &str) -> Error {
+    let place = match place {
+        Place::Mount => "mount",
+        Place::Path => "path segment",
+        Place::Fragment => "fragment",
+    };
+    Error::new(code).about(format!("{place} \"{}\"", shown(text)))
 }
 
 /// Text of a caller as an error may repeat it: cut short, and ASCII without control characters.

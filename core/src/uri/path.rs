@@ -11,12 +11,13 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
+use super::names::Place;
 use super::{decoded, grammar, names};
 use crate::error::{Code, Error, Result};
 
 /// Declares a validated row of names, stored as its wire text.
 macro_rules! wire_text {
-    ($(#[doc = $doc:literal])+ $name:ident, $what:literal, $one:literal) => {
+    ($(#[doc = $doc:literal])+ $name:ident, $place:ident) => {
         $(#[doc = $doc])+
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Box<str>);
@@ -28,7 +29,7 @@ macro_rules! wire_text {
             /// [`Code::IllegalSegment`], [`Code::InvalidWildcard`], [`Code::UriTooLong`] and,
             /// where several names may stand, [`Code::TrailingSlash`].
             pub fn parse(text: &str) -> Result<Self> {
-                parse(text, $what, $one).map(Self)
+                parse(text, Place::$place).map(Self)
             }
 
             /// The percent-encoded ASCII text for the request line, without slashes around it.
@@ -64,7 +65,7 @@ wire_text!(
     /// assert_eq!(Mount::parse("team/data").unwrap_err().code(), Code::IllegalSegment);
     /// assert_eq!(Mount::parse("secret").unwrap().wire(), "secret");
     /// ```
-    Mount, "mount", true
+    Mount, Mount
 );
 
 wire_text!(
@@ -75,7 +76,7 @@ wire_text!(
     ///
     /// assert_eq!(SecretPath::parse("app/käse").unwrap().wire(), "app/k%C3%A4se");
     /// ```
-    SecretPath, "path segment", false
+    SecretPath, Path
 );
 
 wire_text!(
@@ -87,22 +88,23 @@ wire_text!(
     /// assert_eq!(ApiPath::parse("sys/health").unwrap().wire(), "sys/health");
     /// assert_eq!(ApiPath::parse("../sys/seal").unwrap_err().code(), Code::IllegalSegment);
     /// ```
-    ApiPath, "path segment", false
+    ApiPath, Path
 );
 
-fn parse(text: &str, what: &'static str, one: bool) -> Result<Box<str>> {
+fn parse(text: &str, place: Place) -> Result<Box<str>> {
     grammar::check_length(text.len())?;
+    let one = place == Place::Mount;
     let (path, slash) = match text.strip_suffix('/') {
         Some(path) if !one && !path.is_empty() => (path, true),
         _ => (text, false),
     };
     let mut out = String::with_capacity(text.len());
-    names::push(path, what, &mut out)?;
+    names::push(path, place, &mut out)?;
     if slash {
         return Err(Error::new(Code::TrailingSlash));
     }
     if one && out.contains('/') {
-        let error = Error::new(Code::IllegalSegment).about(format!("{what} \"{}\"", names::shown(text)));
+        let error = Error::new(Code::IllegalSegment).about(format!("mount \"{}\"", names::shown(text)));
         return Err(error.because("a mount is one name, without a slash"));
     }
     grammar::finish(out)

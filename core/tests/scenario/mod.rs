@@ -191,7 +191,8 @@ impl World {
 
     fn advance(&self) {
         let mut timers = self.0.timers.borrow_mut();
-        let next = timers.iter().map(|(at, _)| *at).min().unwrap_or_else(|| panic!("nothing to wait for: a lost wake-up"));
+        let next =
+            timers.iter().map(|(at, _)| *at).min().unwrap_or_else(|| panic!("nothing to wait for: a lost wake-up"));
         self.0.now.set(self.0.now.get().max(next));
         let due: Vec<_> = timers.extract_if(.., |(at, _)| *at <= next).collect();
         drop(timers);
@@ -239,7 +240,8 @@ impl Host for World {
 
     fn random(&self, buffer: &mut [u8]) {
         for byte in buffer {
-            let next = self.0.random.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let next =
+                self.0.random.get().wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             self.0.random.set(next);
             *byte = (next >> 56) as u8;
         }
