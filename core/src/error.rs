@@ -5,7 +5,7 @@
 //!
 //! An error names the key, path or node at fault and never holds a secret, a token or text that a
 //! server made up: what a server said is repeated only where it is one of OpenBao's own fixed
-//! phrases (see [`crate::call`]).
+//! phrases.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -121,7 +121,7 @@ codes! {
     /// A fragment where the operation concerns the whole secret.
     FragmentNotAllowed = "FRAGMENT_NOT_ALLOWED", Caller, 400, final, "leave the fragment out: this operation concerns the whole secret";
     /// A pinned version where the operation makes a new one.
-    VersionNotAllowed = "VERSION_NOT_ALLOWED", Caller, 400, final, "leave ?version= out: a write always makes a new version";
+    VersionNotAllowed = "VERSION_NOT_ALLOWED", Caller, 400, final, "leave ?version= out: only a read or a delete of one version takes it";
     /// A malformed `file:` or `db:credentials:` pointer.
     InvalidPointer = "INVALID_POINTER", Caller, 400, final, "write it as file:store:name or db:credentials:uuid";
     /// A setting that is not set and has no default.

@@ -2,7 +2,7 @@
 //!
 //! One test in a process of its own, since the logger of the `log` crate is the process's.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
 
 mod support;
 

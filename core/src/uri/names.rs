@@ -15,7 +15,7 @@ const SHOWN: usize = 48;
 
 /// Why a name is refused.
 #[derive(Clone, Copy)]
-pub(super) struct Fault(pub(super) Code, pub(super) &'static str);
+struct Fault(Code, &'static str);
 
 impl Fault {
     const fn illegal(reason: &'static str) -> Self {

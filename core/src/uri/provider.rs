@@ -68,7 +68,7 @@ fn unknown(text: &str) -> Error {
     let Some((scheme, _)) = text.split_once("://") else {
         return Error::new(Code::InvalidUri).because("there is no provider:// at its beginning");
     };
-    let scheme = scheme.replacen(' ', "+", 1);
+    let scheme = if scheme.contains('+') { scheme.to_owned() } else { scheme.replacen(' ', "+", 1) };
     let legal = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
     if legal {
