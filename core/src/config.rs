@@ -50,6 +50,7 @@ use std::fmt;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use serde_json::{Value, json};
 
 pub use self::builder::SettingsBuilder;
 pub use self::credential::{Credential, MAX_CREDENTIAL};
@@ -166,6 +167,38 @@ impl Settings {
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// The settings as a JSON object for people and programs to look at, without the credential:
+    /// of that only the kind. The fields are those of `tests/vectors/config.json`; durations are
+    /// seconds.
+    #[must_use]
+    pub fn describe(&self) -> Value {
+        let file = |pem: &Pem| match pem {
+            Pem::File(path) => Value::from(path.as_str()),
+            Pem::Text(_) => Value::from("[text]"),
+        };
+        let credential = match self.credential {
+            Credential::Token(_) => "token",
+            Credential::AppRole { .. } => "app_role",
+        };
+        json!({
+            "provider": self.provider.as_str(),
+            "nodes": self.nodes.iter().map(Origin::as_str).collect::<Vec<_>>(),
+            "credential": credential,
+            "namespace": self.namespace,
+            "ca": self.tls.ca().map(file),
+            "client_certificate": self.tls.client().map(|client| [file(&client.certificate), file(&client.key)]),
+            "verify_tls": self.tls.verify(),
+            "timeout": self.deadline.as_secs_f64(),
+            "renewal_threshold": self.renewal_threshold.as_secs_f64(),
+            "pool_size": self.pool_size,
+            "max_concurrent": self.max_concurrent,
+            "tenant_id": self.tenant.tenant(),
+            "allowed_mounts": self.tenant.mounts().iter().map(|mount| mount.decoded()).collect::<Vec<_>>(),
+            "accept_legacy": self.accept_legacy,
+            "warnings": self.warnings.iter().map(|warning| warning.code().as_str()).collect::<Vec<_>>(),
+        })
     }
 }
 

@@ -3,9 +3,8 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use baokit_core::config::{Credential, Pem, Settings};
+use baokit_core::config::{Credential, Settings};
 use baokit_core::uri::path::{ApiPath, Mount, SecretPath};
 use baokit_core::uri::tenant::TenantGuard;
 use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
@@ -181,54 +180,23 @@ fn configurations() {
 
 /// Compares what a case expects; fields that it does not name are free, save the warnings.
 fn judge_settings(expect: &Value, settings: &Settings) -> Result<(), String> {
-    let path = |pem: Option<&Pem>| match pem {
-        Some(Pem::File(path)) => Value::from(path.as_str()),
-        Some(Pem::Text(_)) => Value::from("text"),
-        None => Value::Null,
-    };
-    let exposed = |secret: &secrecy::SecretString| Value::from(secret.expose_secret());
-    let (kind, token, role_id, secret_id) = match settings.credential() {
-        Credential::Token(token) => ("token", exposed(token), Value::Null, Value::Null),
-        Credential::AppRole { role_id, secret_id, .. } => {
-            ("app_role", Value::Null, exposed(role_id), exposed(secret_id))
-        }
+    let mut found = settings.describe();
+    let (token, app_role) = match settings.credential() {
+        Credential::Token(token) => (Some(token), None),
+        Credential::AppRole { role_id, secret_id, .. } => (None, Some((role_id, secret_id))),
         other => return Err(format!("unknown credential {other:?}")),
     };
-    let client = settings.tls().client();
-    let client = client.map(|client| Value::from(vec![path(Some(&client.certificate)), path(Some(&client.key))]));
-    let texts = |texts: Vec<String>| Value::from(texts);
-    let found = [
-        ("nodes", texts(settings.nodes().iter().map(ToString::to_string).collect())),
-        ("credential", kind.into()),
-        ("token", token),
-        ("role_id", role_id),
-        ("secret_id", secret_id),
-        ("namespace", settings.namespace().into()),
-        ("ca", path(settings.tls().ca())),
-        ("client_certificate", client.into()),
-        ("verify_tls", settings.tls().verify().into()),
-        ("pool_size", settings.pool_size().into()),
-        ("max_concurrent", settings.max_concurrent().into()),
-        ("tenant_id", settings.tenant().tenant().into()),
-        (
-            "allowed_mounts",
-            texts(settings.tenant().mounts().iter().map(|mount| mount.decoded().into_owned()).collect()),
-        ),
-        ("accept_legacy", settings.accept_legacy().into()),
-        ("warnings", texts(settings.warnings().iter().map(|warning| warning.code().to_string()).collect())),
-    ];
-    let durations = [("timeout", settings.deadline()), ("renewal_threshold", settings.renewal_threshold())];
+    let exposed = |secret: Option<&secrecy::SecretString>| secret.map(ExposeSecret::expose_secret).into();
+    found["token"] = exposed(token);
+    found["role_id"] = exposed(app_role.map(|(role_id, _)| role_id));
+    found["secret_id"] = exposed(app_role.map(|(_, secret_id)| secret_id));
     for (field, wanted) in expect.as_object().unwrap() {
-        if let Some((_, found)) = durations.iter().find(|(name, _)| name == field) {
-            let wanted = Duration::from_secs_f64(wanted.as_str().unwrap().parse().unwrap());
-            if wanted != *found {
-                return Err(format!("{field}: {wanted:?} expected, {found:?} came"));
-            }
-        } else {
-            let found = found.iter().find(|(name, _)| name == field).map(|(_, found)| found);
-            if found != Some(wanted) {
-                return Err(format!("{field}: {wanted} expected, {found:?} came"));
-            }
+        let wanted = match field.as_str() {
+            "timeout" | "renewal_threshold" => Value::from(wanted.as_str().unwrap().parse::<f64>().unwrap()),
+            _ => wanted.clone(),
+        };
+        if found.get(field) != Some(&wanted) {
+            return Err(format!("{field}: {wanted} expected, {:?} came", found.get(field)));
         }
     }
     if expect.get("warnings").is_none() && !settings.warnings().is_empty() {
