@@ -140,6 +140,18 @@ fn a_renewal_lengthens_the_life_of_the_token() {
 }
 
 #[test]
+fn a_token_that_was_given_is_used_until_the_server_refuses_it() {
+    let world = World::new(|seen| match seen.target.as_str() {
+        "/v1/auth/token/renew-self" => scenario::json(200, r#"{"auth":{"lease_duration":10,"renewable":true}}"#),
+        _ => secret(1),
+    });
+    let client = world.client(World::settings(1));
+    world.run(client.renew_self(Some(10))).unwrap();
+    world.run(baokit_core::Host::sleep(&world, 3600 * SECOND));
+    world.run(client.read(URI)).unwrap();
+}
+
+#[test]
 fn followers_keep_their_own_deadlines_when_the_leader_gets_no_answer() {
     let world = World::new(|_| Reply::Never);
     let client = world.client(World::app_role(1).deadline(8 * SECOND));

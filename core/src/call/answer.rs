@@ -70,7 +70,7 @@ static PHRASES: &[Phrase] = &[
     refused("Vault is not initialized", Code::ServerNotInitialized),
     refused("local node not active but active cluster node not found", Code::NoLeader),
     refused("rate limit quota exceeded", Code::RateLimited),
-    refused("Upgrading from non-versioned to versioned data", Code::NoLeader),
+    refused("Upgrading from non-versioned to versioned data", Code::ServerError),
     phrase("invalid role or secret ID", Code::AuthenticationFailed),
     phrase("invalid role ID", Code::AuthenticationFailed),
     phrase("invalid secret id", Code::AuthenticationFailed),

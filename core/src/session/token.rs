@@ -173,8 +173,10 @@ impl Tokens {
     }
 
     /// The token in use was renewed by an answer to a request that was sent at `sent`.
+    ///
+    /// A token that was given is used until the server refuses it: whoever gave it may renew it too.
     pub fn renewed(&mut self, lease_duration: u64, sent: Duration) {
-        if let Some(token) = &mut self.token {
+        if let Some(token) = self.token.as_mut().filter(|token| token.use_until.is_some()) {
             token.use_until = use_until(lease_duration, sent);
         }
     }
