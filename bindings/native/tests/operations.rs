@@ -92,6 +92,17 @@ async fn missing_deleted_destroyed_and_pruned_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_null_is_not_one_that_is_gone() {
+    let server = server().await;
+    let client = client(&server);
+    client.request("POST", "secret/data/app/api", Some(SecretValue::from(json!({"data": null})))).await.unwrap();
+    assert_eq!(client.read(SECRET).await.unwrap().expose(), &json!(null));
+    assert_eq!(client.read(TOKEN).await.unwrap_err().code(), Code::FragmentNotFound);
+    client.write(TOKEN, "one").await.unwrap();
+    assert_eq!(client.read(SECRET).await.unwrap().expose(), &json!({"token": "one"}));
+}
+
+#[tokio::test]
 async fn a_path_with_every_legal_character_arrives_as_it_was_meant() {
     let server = server().await;
     let client = client(&server);

@@ -88,6 +88,7 @@ pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Held> {
         target.push_str(&version.to_string());
     }
     Call::new(Method::Get, target, Replay::Idempotent, |spec, answer| {
+        let found = answer.is_success();
         let DataAnswer { data, metadata } = match (answer.response.status(), answer.said) {
             (404, Some(Said::Nothing)) => return Ok(Held::Nothing),
             // A deleted version answers 404 with the document of a success.
@@ -95,13 +96,14 @@ pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Held> {
             _ => answer.data(spec)?,
         };
         let DataMetadata { version, created_time, deletion_time, destroyed, custom_metadata } = metadata;
+        let custom_metadata = custom_metadata.unwrap_or_default();
+        let data = match data {
+            // `{"data": null}` was written: a secret that is null is not one that is gone.
+            None if found => Some(SecretValue::default()),
+            data => data,
+        };
         Ok(match data {
-            Some(value) => Held::Data(Secret {
-                version,
-                created_time,
-                custom_metadata: custom_metadata.unwrap_or_default(),
-                value,
-            }),
+            Some(value) => Held::Data(Secret { version, created_time, custom_metadata, value }),
             None if destroyed => Held::Destroyed { version },
             None => Held::Deleted { version, deletion_time },
         })

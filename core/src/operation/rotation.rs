@@ -35,7 +35,10 @@ pub(super) fn plan(uri: &SecretUri, held: Held, value: &SecretValue) -> Result<S
         return Err(Error::new(Code::InvalidValue).about(uri.to_string()).because(reason));
     };
     let held = match held {
-        Held::Data(mut secret) => secret.value.take(),
+        Held::Data(mut secret) => match secret.value.take() {
+            Value::Null => Value::Object(Map::new()),
+            data => data,
+        },
         Held::Deleted { .. } | Held::Destroyed { .. } | Held::Nothing => Value::Object(Map::new()),
     };
     let Value::Object(mut data) = held else {
