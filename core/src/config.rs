@@ -53,6 +53,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 pub use self::builder::SettingsBuilder;
+pub(crate) use self::credential::check_token;
 pub use self::credential::{Credential, MAX_CREDENTIAL};
 pub use self::origin::{Origin, Scheme};
 pub use self::warning::{Warning, WarningCode};
@@ -69,7 +70,8 @@ pub const MAX_NODES: usize = 64;
 pub struct Settings {
     provider: Provider,
     nodes: Vec<Origin>,
-    credential: Credential,
+    credential: Option<Credential>,
+    credential_kind: &'static str,
     namespace: Option<String>,
     tls: Tls,
     deadline: Duration,
@@ -109,10 +111,15 @@ impl Settings {
         &self.nodes
     }
 
-    /// What the client logs in with.
+    /// What a client logs in with; none once a client was made of the settings, which then holds,
+    /// and wipes, the only copy.
     #[must_use]
-    pub fn credential(&self) -> &Credential {
-        &self.credential
+    pub fn credential(&self) -> Option<&Credential> {
+        self.credential.as_ref()
+    }
+
+    pub(crate) fn take_credential(&mut self) -> Option<Credential> {
+        self.credential.take()
     }
 
     /// The namespace, without slashes around it; `None` for the root namespace.
@@ -178,14 +185,10 @@ impl Settings {
             Pem::File(path) => Value::from(path.as_str()),
             Pem::Text(_) => Value::from("[text]"),
         };
-        let credential = match self.credential {
-            Credential::Token(_) => "token",
-            Credential::AppRole { .. } => "app_role",
-        };
         json!({
             "provider": self.provider.as_str(),
             "nodes": self.nodes.iter().map(Origin::as_str).collect::<Vec<_>>(),
-            "credential": credential,
+            "credential": self.credential_kind,
             "namespace": self.namespace,
             "ca": self.tls.ca().map(file),
             "client_certificate": self.tls.client().map(|client| [file(&client.certificate), file(&client.key)]),

@@ -36,7 +36,20 @@ pub trait Host {
 
     /// Lets so much time pass.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
+
+    /// Whether a task may be woken from within another one, as a follower is by the leader of a
+    /// log-in.
+    ///
+    /// False where each request of a server lives in a context of its own (Workers): woken there, a
+    /// task would do its input and output in a context that is not its own and may end before it.
+    /// Its waits for others become short sleeps then.
+    fn wakes_across_tasks(&self) -> bool {
+        true
+    }
 }
+
+/// How long a task sleeps before it looks again, on a host without wake-ups across tasks.
+pub(crate) const POLL: Duration = Duration::from_millis(25);
 
 /// The session, and the bell for those who wait for a flight.
 #[derive(Debug)]
@@ -100,6 +113,10 @@ pub(crate) async fn drive<H: Host>(host: &H, shared: &Shared, exchange: &mut Exc
             Step::Done(result) => return result,
             Step::Wait(duration) => {
                 host.sleep(duration).await;
+                Input::Elapsed
+            }
+            Step::Join(_, limit) if !host.wakes_across_tasks() => {
+                host.sleep(limit.min(POLL)).await;
                 Input::Elapsed
             }
             Step::Join(ticket, limit) => match within(host, limit, shared.flight_moved(ticket)).await {

@@ -19,12 +19,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::auth::Grant;
-use crate::call::{Answer, Call, Spec};
+use crate::call::{Answer, Call, Replay, Spec};
 use crate::error::{Code, Error, Result};
 use crate::http::{Failure, Request, Response};
 use crate::session::token::{Generation, Need, Ticket};
 use crate::session::{Now, Session};
 use attempt::{Attempt, Progress};
+
+/// Followers whose deadline comes so shortly after their leader's share its failure: a try of their
+/// own could not end, and all of them would make one.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What happened since the last step.
 #[derive(Debug)]
@@ -94,14 +98,16 @@ impl Exchange {
     pub fn step(&mut self, session: &mut Session, now: Now, input: Input) -> Step {
         let now = now.monotonic;
         if session.closed {
-            return self.done(Err(Error::new(Code::ClientClosed)));
+            return self.close(session, now, input);
         }
         match (std::mem::replace(&mut self.phase, Phase::Done), input) {
             (Phase::Fresh, Input::Start) => self.begin(session, now),
-            (Phase::Joining(ticket), Input::FlightMoved | Input::Elapsed) => match session.tokens.refusal(ticket) {
-                Some(error) => self.done(Err(error)),
-                None => self.begin(session, now),
-            },
+            (Phase::Joining(ticket), Input::FlightMoved | Input::Elapsed) => {
+                match session.tokens.failure(ticket, self.deadline) {
+                    Some(error) => self.done(Err(error)),
+                    None => self.begin(session, now),
+                }
+            }
             (Phase::LoggingIn(login), input) => self.log_in(session, now, login, input),
             (Phase::Calling, input) => {
                 let progress = self.attempt.step(session, now, input);
@@ -120,9 +126,26 @@ impl Exchange {
         }
     }
 
+    /// The one way out: whatever ended the call, a change whose earlier try is in doubt is not said
+    /// to have failed.
     fn done(&mut self, result: Result<Answer>) -> Step {
         self.phase = Phase::Done;
-        Step::Done(result)
+        let in_doubt = self.attempt.in_doubt() && self.spec.replay != Replay::Idempotent;
+        Step::Done(result.map_err(|error| if in_doubt { error.into_indeterminate() } else { error }))
+    }
+
+    /// The client was closed meanwhile: an answer that is there counts, nothing more is sent.
+    fn close(&mut self, session: &mut Session, now: Duration, input: Input) -> Step {
+        let sent = matches!(self.phase, Phase::Calling) && matches!(input, Input::Response(_) | Input::Failed(_));
+        match sent.then(|| self.attempt.step(session, now, input)) {
+            Some(Progress::Done(result)) => self.done(result),
+            _ => self.done(Err(Error::new(Code::ClientClosed).about(self.spec.path().to_owned()))),
+        }
+    }
+
+    /// The generation of the token that the call went out with.
+    pub fn generation(&self) -> Option<Generation> {
+        self.generation
     }
 
     /// Gets hold of a token where the call needs one, then makes the call.
@@ -164,11 +187,15 @@ impl Exchange {
                 return Step::Send(request, limit);
             }
             Progress::Wait(duration) => {
+                session.tokens.keep(login.ticket, now.saturating_add(duration));
                 self.phase = Phase::LoggingIn(login);
                 return Step::Wait(duration);
             }
             Progress::TokenDead(error) | Progress::Done(Err(error)) => {
-                session.tokens.abandon(login.ticket);
+                // Who has more time than this exchange had may try on; a refusal holds for all.
+                let told =
+                    if login.attempt.has_expired() { self.deadline.saturating_add(GRACE) } else { Duration::MAX };
+                session.tokens.fail(login.ticket, error.clone(), told);
                 return self.done(Err(error));
             }
             Progress::Done(Ok(answer)) => login.call.read(answer),
@@ -180,7 +207,7 @@ impl Exchange {
             }
             Err(error) => {
                 let error = login.attempt.place(session, error);
-                session.tokens.refuse(login.ticket, error.clone());
+                session.tokens.fail(login.ticket, error.clone(), Duration::MAX);
                 self.done(Err(error))
             }
         }

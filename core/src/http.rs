@@ -254,7 +254,7 @@ impl fmt::Debug for Response {
 pub enum FailureKind {
     /// No connection was made.
     Connect,
-    /// The TLS handshake was refused by either side. No byte of the request was sent.
+    /// The TLS handshake was refused by either side, so the request was not carried out.
     Tls,
     /// The host could not send the request; no byte of it left.
     BeforeSend,

@@ -10,17 +10,17 @@ mod secrets;
 
 use std::time::Duration;
 
-use async_lock::{Semaphore, SemaphoreGuard};
-
 use crate::call::auth::{Renewal, TokenInfo};
 use crate::call::{self, Call};
 use crate::config::Settings;
-use crate::drive::{Host, Shared, drive, within};
+use crate::drive::{Host, POLL, Shared, drive, within};
 use crate::error::{Code, Error, Result};
 use crate::exchange::Exchange;
 use crate::http::Method;
 use crate::secret::SecretValue;
 use crate::session::Session;
+use crate::session::places::{Place, Places};
+use crate::session::token::Generation;
 use crate::uri::path::ApiPath;
 
 pub use rotation::Change;
@@ -33,15 +33,16 @@ pub struct Client<H> {
     host: H,
     shared: Shared,
     settings: Settings,
-    places: Semaphore,
+    places: Places,
 }
 
 impl<H: Host> Client<H> {
     /// A client with these settings. It sends nothing until it is asked to.
     #[must_use]
-    pub fn new(host: H, settings: Settings) -> Self {
-        let shared = Shared::new(Session::new(&settings));
-        let places = Semaphore::new(settings.max_concurrent());
+    pub fn new(host: H, mut settings: Settings) -> Self {
+        let credential = settings.take_credential();
+        let shared = Shared::new(Session::new(&settings, credential));
+        let places = Places::new(settings.max_concurrent());
         Self { host, shared, settings, places }
     }
 
@@ -51,8 +52,11 @@ impl<H: Host> Client<H> {
         &self.settings
     }
 
-    /// Wipes the token and the credential. Operations that are under way and all later ones fail
-    /// with [`Code::ClientClosed`].
+    /// Wipes the token and the credential. Later operations fail with [`Code::ClientClosed`].
+    ///
+    /// Nothing more is sent for those under way: one whose answer arrives still gets it, the others
+    /// end with [`Code::ClientClosed`], or with [`Code::Indeterminate`] where a change may have been
+    /// carried out.
     pub fn close(&self) {
         self.shared.with(Session::close);
     }
@@ -100,26 +104,35 @@ impl<H: Host> Client<H> {
     /// # Errors
     /// [`Code::RequestRejected`] where the token can't be renewed.
     pub async fn renew_self(&self, increment: Option<u64>) -> Result<Renewal> {
-        let operation = self.begin().await?;
         let sent = self.host.now().monotonic;
-        let renewal = operation.run(call::auth::renew_self(increment)?).await?;
-        self.shared.with(|session| session.tokens.renewed(renewal.lease_duration(), sent));
-        Ok(renewal)
+        let call = call::auth::renew_self(increment)?;
+        let note = |renewal: Renewal, generation| {
+            if let Some(generation) = generation {
+                self.shared.with(|session| session.tokens.renewed(generation, renewal.lease_duration(), sent));
+            }
+            Ok(renewal)
+        };
+        self.begin().await?.run_then(call, note).await
     }
 
     /// Starts an operation: takes a place under the concurrency limit and sets the deadline.
     async fn begin(&self) -> Result<Operation<'_, H>> {
         let limit = self.settings.deadline();
         let deadline = self.host.now().monotonic.saturating_add(limit);
-        let place = match self.places.try_acquire() {
-            Some(place) => Some(place),
-            None => within(&self.host, limit, self.places.acquire()).await,
-        };
-        let place = place.ok_or_else(|| {
-            Error::new(Code::DeadlineExceeded)
-                .about("VAULT_MAX_CONCURRENT_OPERATIONS")
-                .because("as many operations as it allows were under way all the time")
-        })?;
+        let place = self.places.take();
+        if !place.is_taken() && self.host.wakes_across_tasks() {
+            within(&self.host, limit, place.taken()).await;
+        }
+        while !place.is_taken() {
+            let left = deadline.saturating_sub(self.host.now().monotonic);
+            if left.is_zero() {
+                let reason = "as many operations as it allows were under way, and others came first";
+                return Err(Error::new(Code::DeadlineExceeded)
+                    .about("VAULT_MAX_CONCURRENT_OPERATIONS")
+                    .because(reason));
+            }
+            self.host.sleep(left.min(POLL)).await;
+        }
         Ok(Operation { client: self, deadline, _place: place })
     }
 }
@@ -128,22 +141,27 @@ impl<H: Host> Client<H> {
 struct Operation<'a, H> {
     client: &'a Client<H>,
     deadline: Duration,
-    _place: SemaphoreGuard<'a>,
+    _place: Place<'a>,
 }
 
 impl<H: Host> Operation<'_, H> {
     async fn run<T>(&self, call: Call<T>) -> Result<T> {
-        self.run_then(call, Ok).await
+        self.run_then(call, |value, _| Ok(value)).await
     }
 
-    /// Runs a call and draws a conclusion from its answer, whose error names the node as well.
-    async fn run_then<T, U>(&self, call: Call<T>, conclude: impl FnOnce(T) -> Result<U>) -> Result<U> {
+    /// Runs a call and draws a conclusion from its answer and from the generation of the token that
+    /// it went out with. An error of the conclusion names the node as well.
+    async fn run_then<T, U>(
+        &self,
+        call: Call<T>,
+        conclude: impl FnOnce(T, Option<Generation>) -> Result<U>,
+    ) -> Result<U> {
         let Client { host, shared, .. } = self.client;
         let mut seed = [0; 8];
         host.random(&mut seed);
         let mut exchange = Exchange::new(call.spec.clone(), self.deadline, u64::from_ne_bytes(seed));
         let answer = drive(host, shared, &mut exchange).await?;
-        let result = call.read(answer).and_then(conclude);
+        let result = call.read(answer).and_then(|value| conclude(value, exchange.generation()));
         result.map_err(|error| shared.with(|session| exchange.place(session, error)))
     }
 }

@@ -1,15 +1,17 @@
-//! What the operations of one client share: the token, the nodes' health, and who is logging in.
+//! What the operations of one client share: the token, the nodes' health, who is logging in, and
+//! the places under the concurrency limit.
 //!
 //! Plain data. It is changed only in [`crate::exchange`], under the lock that [`crate::drive`]
 //! holds for the length of a step.
 
 pub(crate) mod nodes;
+pub(crate) mod places;
 pub(crate) mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Settings;
+use crate::config::{Credential, Settings};
 use nodes::Nodes;
 use token::Tokens;
 
@@ -32,10 +34,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, credential: Option<Credential>) -> Self {
         Self {
             nodes: Nodes::new(settings.nodes().iter().cloned()),
-            tokens: Tokens::new(settings.credential().clone()),
+            tokens: Tokens::new(credential),
             namespace: settings.namespace().map(Into::into),
             closed: false,
         }

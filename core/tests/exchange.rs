@@ -106,6 +106,98 @@ fn a_write_without_cas_is_sent_again_where_it_was_certainly_not_carried_out() {
 }
 
 #[test]
+fn a_phrase_inside_another_text_proves_nothing_about_a_write() {
+    let texts = [
+        "1 error occurred:\n\t* failed to persist entry: Vault is sealed\n\n",
+        "1 error occurred:\n\t* local node not active but active cluster node not found\n\n",
+    ];
+    for text in texts {
+        let world = World::new(move |_| errors(500, text));
+        let client = world.client(World::settings(2));
+        let error = world.run(client.kv2_write("secret", "app", &data(), None)).unwrap_err();
+        assert_eq!((error.code(), world.seen().len()), (Code::Indeterminate, 1));
+        let world = World::new(move |_| errors(500, text));
+        let client = world.client(World::settings(2));
+        let error = world.run(client.request("POST", "auth/token/create", Some(&data()))).unwrap_err();
+        assert_eq!((error.code(), world.seen().len()), (Code::Indeterminate, 1));
+    }
+}
+
+#[test]
+fn a_write_in_doubt_is_not_said_to_have_failed_whatever_comes_after() {
+    let after: [fn() -> Reply; 5] = [
+        || errors(403, "permission denied"),
+        || errors(403, "1 error occurred:\n\t* permission denied\n\n"),
+        || errors(404, "no handler for route \"secret/data/app\". route entry not found."),
+        || Reply::Fail(FailureKind::Tls),
+        || Reply::Fail(FailureKind::Connect),
+    ];
+    for reply in after {
+        let mut first = true;
+        let world = World::new(move |_| match std::mem::take(&mut first) {
+            true => Reply::Fail(FailureKind::AfterSend),
+            false => reply(),
+        });
+        let client = world.client(World::settings(1));
+        let error = world.run(client.kv2_write("secret", "app", &data(), Some(3))).unwrap_err();
+        assert_eq!(error.code(), Code::Indeterminate, "{error}");
+    }
+}
+
+#[test]
+fn closing_during_a_write_takes_its_answer_and_else_leaves_it_in_doubt() {
+    let closing = |reply: fn() -> Reply| {
+        let world = World::slow(move |_| (SECOND, reply()));
+        let client = world.client(World::settings(1));
+        let value = data();
+        let mut write = Box::pin(client.kv2_write("secret", "app", &value, None));
+        world.poll_once(&mut write);
+        client.close();
+        let result = world.run(write).map(|written| written.version()).map_err(|error| error.code());
+        assert_eq!(world.seen().len(), 1);
+        result
+    };
+    assert_eq!(closing(|| written(1)), Ok(1));
+    assert_eq!(closing(|| Reply::Fail(FailureKind::AfterSend)), Err(Code::Indeterminate));
+    assert_eq!(closing(|| Reply::Fail(FailureKind::Connect)), Err(Code::ClientClosed));
+}
+
+#[test]
+fn a_page_of_a_proxy_is_not_taken_for_a_deletion() {
+    let page = |status| World::new(move |_| raw(status, "text/html", b"<html>log in</html>".to_vec()));
+    let world = page(200);
+    let client = world.client(World::settings(1));
+    assert_eq!(world.run(client.delete("openbao+kv2://secret/app")).unwrap_err().code(), Code::Indeterminate);
+    let error = world.run(client.delete("openbao+kv2://secret/app?version=2")).unwrap_err();
+    assert_eq!(error.code(), Code::MalformedAnswer);
+    let world = World::new(|_| json(204, ""));
+    world.run(world.client(World::settings(1)).delete("openbao+kv2://secret/app")).unwrap();
+}
+
+#[test]
+fn answers_that_speak_of_another_version_are_not_believed() {
+    let world = World::new(|seen| if seen.body.is_empty() { secret(5) } else { written(2) });
+    let client = world.client(World::settings(1));
+    assert_eq!(world.run(client.rotate(URI, "new")).unwrap_err().code(), Code::Indeterminate);
+    let error = world.run(client.read("openbao+kv2://secret/app?version=3")).unwrap_err();
+    assert_eq!(error.code(), Code::MalformedAnswer);
+    let error = world.run(client.kv2_read("secret", "app", Some(0))).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidVersion);
+    let error = world.run(client.kv2_delete("secret", "app", &[1, 0])).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidVersion);
+}
+
+#[test]
+fn a_scalar_for_a_whole_secret_is_refused_before_anything_is_sent() {
+    let world = World::new(|_| secret(1));
+    let client = world.client(World::settings(1));
+    let scalar = SecretValue::from("x");
+    assert_eq!(world.run(client.write("openbao+kv2://secret/app", "x")).unwrap_err().code(), Code::InvalidValue);
+    let error = world.run(client.kv2_write("secret", "app", &scalar, None)).unwrap_err();
+    assert_eq!((error.code(), world.seen().len()), (Code::InvalidValue, 0));
+}
+
+#[test]
 fn a_cas_write_without_an_answer_is_sent_again_and_makes_good() {
     let mut first = true;
     let world = World::new(move |_| match std::mem::take(&mut first) {
@@ -166,7 +258,6 @@ fn a_redirect_to_another_path_ends_the_call_at_once() {
     for location in [
         "/v1/secret/data/other",
         "../x",
-        "//127.0.0.1:2/v1/x",
         "http://127.0.0.1:2/v1/secret/data/other",
         "http://127.0.0.1:2/v1/secret/data/app/api?x=1",
     ] {
@@ -175,6 +266,30 @@ fn a_redirect_to_another_path_ends_the_call_at_once() {
         let error = world.run(client.read(URI)).unwrap_err();
         assert_eq!((location, error.code(), world.seen().len()), (location, Code::PathRewritten, 1));
     }
+}
+
+#[test]
+fn a_redirect_to_what_is_no_node_s_address_is_refused_and_leaves_a_write_in_doubt() {
+    for location in [
+        "//127.0.0.1:2/v1/secret/data/app",
+        "http://127.0.0.1.:2/v1/secret/data/app",
+        "http://user@127.0.0.1:2/v1/secret/data/app",
+        "http://127.0.0.1:02/v1/secret/data/app",
+        "ftp://127.0.0.1:2/v1/secret/data/app",
+    ] {
+        let world = World::new(move |_| redirect(location));
+        let client = world.client(World::settings(2).deadline(SECOND));
+        assert_eq!(world.run(client.read("openbao+kv2://secret/app")).unwrap_err().code(), Code::RedirectRefused);
+        let error = world.run(client.kv2_write("secret", "app", &data(), None)).unwrap_err();
+        assert_eq!(error.code(), Code::Indeterminate, "{location}");
+    }
+}
+
+#[test]
+fn a_server_that_puts_the_token_into_a_redirect_s_host_does_not_get_it_shown() {
+    let world = World::new(|seen| redirect(&format!("http://{CANARY_TOKEN}.example{}", seen.target)));
+    let error = world.run(world.client(World::settings(1).deadline(SECOND)).read(URI)).unwrap_err();
+    assert_eq!((error.code(), error.subject()), (Code::RedirectRefused, Some("secret/data/app/api")));
 }
 
 #[test]
@@ -209,6 +324,33 @@ fn retry_after_is_honoured_and_one_beyond_the_deadline_ends_the_call() {
     let error = world.run(world.client(World::settings(1)).read(URI)).unwrap_err();
     assert_eq!((error.code(), world.seen().len()), (Code::RateLimited, 1));
     assert!(world.elapsed() < SECOND);
+}
+
+#[test]
+fn a_node_that_wants_to_be_left_alone_does_not_hold_up_a_call_that_another_can_serve() {
+    for status in [429, 503] {
+        let world = World::new(move |seen| match seen.node.ends_with(":1") {
+            true => Reply::Answer(
+                baokit_core::http::Response::new(status, zeroize::Zeroizing::new(br#"{"errors":[]}"#.to_vec()))
+                    .header("Content-Type", b"application/json")
+                    .header("Retry-After", b"3600"),
+            ),
+            false => secret(1),
+        });
+        world.run(world.client(World::settings(2)).read(URI)).unwrap();
+        assert!(world.elapsed() < SECOND);
+    }
+}
+
+#[test]
+fn a_cause_that_is_known_is_not_hidden_by_a_last_try_that_the_deadline_cut_short() {
+    let mut count = 0;
+    let world = World::new(move |_| {
+        count += 1;
+        if count < 3 { errors(503, "Vault is sealed") } else { Reply::Never }
+    });
+    let error = world.run(world.client(World::settings(1).deadline(SECOND)).read(URI)).unwrap_err();
+    assert_eq!((error.code(), error.tries()), (Code::ServerSealed, 3));
 }
 
 #[test]
@@ -285,6 +427,23 @@ fn no_more_operations_than_allowed_are_in_flight_and_waiting_counts_against_the_
         results.iter().filter_map(|result| result.as_ref().err()).map(baokit_core::Error::code).collect();
     assert_eq!(codes, [Code::DeadlineExceeded; 2], "the third pair has one second left of the two that it needs");
     assert!(world.elapsed() <= 5 * SECOND);
+}
+
+#[test]
+fn an_operation_that_waits_for_a_place_is_not_overtaken_by_those_who_come_later() {
+    let world = World::new(|_| secret(1));
+    let client = world.client(World::settings(1).max_concurrent(1).deadline(SECOND));
+    let results = world.run_all((0..2).map(|i| {
+        let client = &client;
+        async move {
+            let rounds = if i == 0 { 5000 } else { 1 };
+            for _ in 0..rounds {
+                client.read(URI).await?;
+            }
+            Ok::<_, baokit_core::Error>(())
+        }
+    }));
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
 }
 
 #[test]

@@ -43,6 +43,31 @@ fn a_thousand_first_operations_make_one_log_in() {
 }
 
 #[test]
+fn in_isolated_tasks_nobody_wakes_another_and_there_is_still_one_log_in() {
+    let run = |world: World| {
+        let before = World::wakes_across_tasks_seen();
+        // Fewer places than operations, so that they wait for places as well as for the log-in.
+        let client = world.client(World::app_role(1).max_concurrent(100));
+        let results = world.run_all((0..1000).map(|_| client.read(URI)));
+        assert!(results.iter().all(Result::is_ok));
+        assert_eq!((logins(&world), world.seen().len()), (1, 1001));
+        assert!(world.elapsed() < SECOND);
+        World::wakes_across_tasks_seen() - before
+    };
+    assert_eq!(run(World::of_isolated_tasks(server(3600, 1))), 0);
+    assert_ne!(run(World::new(server(3600, 1))), 0, "the count sees what it is to see");
+}
+
+#[test]
+fn in_isolated_tasks_waiting_for_a_place_ends_at_the_deadline() {
+    let world = World::of_isolated_tasks(|_| Reply::Never);
+    let client = world.client(World::settings(1).max_concurrent(1).deadline(SECOND));
+    let codes: Vec<_> =
+        world.run_all([client.read(URI), client.read(URI)]).into_iter().map(|r| r.unwrap_err().code()).collect();
+    assert_eq!((codes, world.elapsed()), (vec![Code::DeadlineExceeded; 2], SECOND));
+}
+
+#[test]
 fn the_log_in_carries_no_token_and_the_role_in_its_body() {
     let world = World::new(server(3600, 1));
     world.run(world.client(World::app_role(1)).read(URI)).unwrap();
@@ -58,6 +83,94 @@ fn a_refused_log_in_is_told_to_all_who_waited_and_not_repeated_by_them() {
     let codes: Vec<_> =
         world.run_all((0..100).map(|_| client.read(URI))).into_iter().map(|r| r.unwrap_err().code()).collect();
     assert_eq!((codes, logins(&world)), (vec![Code::AuthenticationFailed; 100], 1));
+}
+
+#[test]
+fn a_log_in_that_can_not_succeed_is_not_tried_by_each_who_waited_for_it() {
+    let throttled = || {
+        scenario::Reply::Answer(
+            baokit_core::http::Response::new(
+                429,
+                zeroize::Zeroizing::new(br#"{"errors":["rate limit quota exceeded"]}"#.to_vec()),
+            )
+            .header("Content-Type", b"application/json")
+            .header("Retry-After", b"25"),
+        )
+    };
+    let world = World::new(move |_| throttled());
+    let client = world.client(World::app_role(1));
+    let results = world.run_all((0..10).map(|_| client.read(URI)));
+    assert!(results.iter().all(|result| result.as_ref().unwrap_err().code() == Code::RateLimited));
+    assert_eq!(logins(&world), 2, "one now, one when the server wants it");
+
+    for kind in [baokit_core::http::FailureKind::Tls, baokit_core::http::FailureKind::TooLarge] {
+        let world = World::new(move |_| Reply::Fail(kind));
+        let client = world.client(World::app_role(1).max_concurrent(1000));
+        let results = world.run_all((0..1000).map(|_| client.read(URI)));
+        assert!(results.iter().all(Result::is_err));
+        assert_eq!(logins(&world), 1);
+    }
+}
+
+#[test]
+fn an_outage_is_asked_by_one_log_in_at_a_time_up_to_the_deadline_of_all() {
+    let world = World::new(|_| Reply::Fail(baokit_core::http::FailureKind::Connect));
+    let client = world.client(World::app_role(1).max_concurrent(1000));
+    let results = world.run_all((0..1000).map(|_| client.read(URI)));
+    assert!(results.iter().all(|result| result.as_ref().unwrap_err().code() == Code::ServerUnreachable));
+    assert!(logins(&world) < 150, "{} log-ins in 30 s", logins(&world));
+}
+
+#[test]
+fn a_refused_log_in_says_that_it_was_the_log_in() {
+    let world = World::new(|_| errors(403, "permission denied"));
+    let error = world.run(world.client(World::app_role(1)).read(URI)).unwrap_err();
+    assert_eq!((error.code(), error.subject()), (Code::AuthenticationFailed, Some("auth/approle/login")));
+    assert!(error.to_string().contains("the log-in is refused"), "{error}");
+}
+
+#[test]
+fn a_log_in_without_a_token_that_can_be_sent_is_no_openbao_s() {
+    for token in ["", "bad\\ntoken", "bl ank", "\u{e9}"] {
+        let world = World::new(move |_| {
+            scenario::json(
+                200,
+                format!(r#"{{"auth":{{"client_token":"{token}","lease_duration":60,"renewable":true}}}}"#),
+            )
+        });
+        let error = world.run(world.client(World::app_role(1)).read(URI)).unwrap_err();
+        assert_eq!(error.code(), Code::MalformedAnswer, "{token:?}");
+    }
+}
+
+#[test]
+fn a_slow_renewal_of_an_old_token_does_not_touch_its_successor() {
+    let mut count = 0;
+    let world = World::slow(move |seen| match seen.target.as_str() {
+        LOGIN => {
+            count += 1;
+            (Duration::from_millis(1), logged_in(count, 60))
+        }
+        "/v1/auth/token/renew-self" => {
+            (3 * SECOND, scenario::json(200, r#"{"auth":{"lease_duration":3600,"renewable":true}}"#))
+        }
+        _ if seen.token.as_deref() == Some("hvs.canary-token-1") => (SECOND, errors(403, "permission denied")),
+        _ => (Duration::from_millis(1), secret(1)),
+    });
+    let client = world.client(World::app_role(1));
+    let results =
+        world.run_all(
+            (0..2).map(|i| {
+                let client = &client;
+                async move {
+                    if i == 0 { client.renew_self(None).await.map(drop) } else { client.read(URI).await.map(drop) }
+                }
+            }),
+        );
+    assert!(results.iter().all(Result::is_ok));
+    world.run(baokit_core::Host::sleep(&world, 120 * SECOND));
+    world.run(client.read(URI)).unwrap();
+    assert_eq!(logins(&world), 3, "the second token ended with its own lease");
 }
 
 #[test]

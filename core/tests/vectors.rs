@@ -182,8 +182,8 @@ fn configurations() {
 fn judge_settings(expect: &Value, settings: &Settings) -> Result<(), String> {
     let mut found = settings.describe();
     let (token, app_role) = match settings.credential() {
-        Credential::Token(token) => (Some(token), None),
-        Credential::AppRole { role_id, secret_id, .. } => (None, Some((role_id, secret_id))),
+        Some(Credential::Token(token)) => (Some(token), None),
+        Some(Credential::AppRole { role_id, secret_id, .. }) => (None, Some((role_id, secret_id))),
         other => return Err(format!("unknown credential {other:?}")),
     };
     let exposed = |secret: Option<&secrecy::SecretString>| secret.map(ExposeSecret::expose_secret).into();

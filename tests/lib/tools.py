@@ -43,9 +43,16 @@ def rust_target(name):
         _rustup("target", name)
 
 
-def system_package(program, package):
+def python_pip():
+    """pip, which some systems leave out of their Python."""
+    probe = ["python3", "-m", "pip", "--version"]
+    system_package("pip for python3", "python3-pip", lambda: run(probe, timeout=60, quiet=True)[0] == 0)
+
+
+def system_package(program, package, is_there=None):
     """A program from the system's own packages. People are asked before anything is installed."""
-    if shutil.which(program):
+    is_there = is_there or (lambda: shutil.which(program))
+    if is_there():
         return
     by_hand = f"{program} is missing: install the package {package}, then start this again"
     if not shutil.which("apt-get"):
@@ -64,7 +71,7 @@ def system_package(program, package):
             done = subprocess.run(command, timeout=INSTALL_LIMIT, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CannotRun(f"{error}; {by_hand}") from error
-    if done.returncode != 0 or not shutil.which(program):
+    if done.returncode != 0 or not is_there():
         raise CannotRun(by_hand)
 
 

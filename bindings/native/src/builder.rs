@@ -39,7 +39,10 @@ impl Builder {
     /// else `VAULT_…`.
     pub fn from_env(provider: Provider) -> Self {
         // A value that is not Unicode can't be legal for any key; it must not count as unset.
-        let lookup = |key: &str| std::env::var_os(key).map(|value| value.to_string_lossy().into_owned());
+        let lookup = |key: &str| {
+            let value = std::env::var_os(key)?;
+            Some(value.into_string().unwrap_or_else(|value| value.to_string_lossy().into_owned()))
+        };
         Self { settings: SettingsBuilder::from_lookup(provider, lookup) }
     }
 

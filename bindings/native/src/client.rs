@@ -169,8 +169,12 @@ impl Client {
         self.core.renew_self(increment).await
     }
 
-    /// Wipes token and credential. What is under way, in any clone, and everything later fails with
+    /// Wipes token and credential. Later operations, of any clone, fail with
     /// [`ClientClosed`](crate::Code::ClientClosed).
+    ///
+    /// Nothing more is sent for those under way: one whose answer arrives still gets it, the others
+    /// end with `ClientClosed`, or with [`Indeterminate`](crate::Code::Indeterminate) where a change
+    /// may have been carried out.
     pub fn close(&self) {
         self.core.close();
     }

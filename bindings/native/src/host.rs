@@ -24,6 +24,10 @@ pub(crate) struct NativeHost {
 
 impl NativeHost {
     pub fn new(settings: &Settings) -> Result<Self> {
+        if let Some(node) = settings.nodes().iter().find(|node| Url::parse(node.as_str()).is_err()) {
+            let error = Error::new(Code::InvalidSetting).about(format!("URL {node}"));
+            return Err(error.because("its host is no legal name"));
+        }
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls::config(settings)?)
             // Core follows redirects and repeats requests, by its own rules.
@@ -126,6 +130,12 @@ async fn body(mut response: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Fai
         if body.len().saturating_add(chunk.len()) > MAX_ANSWER_BYTES {
             return Err(too_large());
         }
+        if body.len() + chunk.len() > body.capacity() {
+            // A vector that grows by itself leaves its old copy behind, unwiped.
+            let mut longer = Zeroizing::new(Vec::with_capacity(2 * (body.len() + chunk.len())));
+            longer.extend_from_slice(&body);
+            body = longer;
+        }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
@@ -145,12 +155,27 @@ fn failure(error: &reqwest::Error) -> Failure {
     Failure::new(kind, innermost(error))
 }
 
-/// A handshake that failed, or an alert with which the server refused ours: with TLS 1.3 a server
-/// judges the client's certificate only after the client believes that the handshake is done.
+/// A handshake that failed. With TLS 1.3 a server judges the client's certificate only after the
+/// client believes that the handshake is done, so the alerts that do that count as well; any other
+/// alert can come in the middle of an answer.
 fn is_tls(error: &reqwest::Error) -> bool {
-    causes(error)
-        .filter_map(rustls_error)
-        .any(|cause| error.is_connect() || matches!(cause, rustls::Error::AlertReceived(_)))
+    causes(error).filter_map(rustls_error).any(|cause| error.is_connect() || refuses_certificate(cause))
+}
+
+fn refuses_certificate(error: &rustls::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let rustls::Error::AlertReceived(alert) = error else { return false };
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    )
 }
 
 /// An `io::Error` hides what it wraps from `source`, and may wrap another of its kind.

@@ -34,9 +34,9 @@ mod host;
 mod kv2;
 mod tls;
 
-pub use baokit_core::config::{Credential, Origin, Pem, Settings, Warning, WarningCode};
+pub use baokit_core::config::{Credential, Origin, Pem, Settings, SettingsBuilder, Warning, WarningCode};
 pub use baokit_core::error::{Code, Error, Family, Result};
-pub use baokit_core::uri::{Provider, SecretPointer, SecretPrefix, SecretUri};
+pub use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
 pub use baokit_core::{Change, Renewal, Secret, SecretValue, TokenInfo, Version, Versions, Written};
 pub use builder::Builder;
 pub use client::Client;

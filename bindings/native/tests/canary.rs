@@ -54,6 +54,14 @@ async fn a_canary_never_shows() {
         r#"{{"data":{{"data":{{"token":"{CANARY}","other":"{CANARY}"}},"metadata":{{"version":1,"created_time":"2026-01-01T00:00:00Z"}}}}}}"#
     );
     let login = format!(r#"{{"auth":{{"client_token":"{CANARY}","lease_duration":60,"renewable":true}}}}"#);
+    let deleted = format!(
+        r#"{{"data":{{"data":null,"metadata":{{"version":1,"created_time":"{CANARY}","deletion_time":"{CANARY}"}}}}}}"#
+    );
+    let versions = format!(
+        r#"{{"data":{{"current_version":1,"custom_metadata":{{"{CANARY}":"{CANARY}"}},"versions":{{"1":{{"created_time":"{CANARY}"}}}}}}}}"#
+    );
+    let token = format!(r#"{{"data":{{"accessor":"{CANARY}","policies":["{CANARY}"],"ttl":1}}}}"#);
+    let renewal = format!(r#"{{"auth":{{"client_token":"{CANARY}","lease_duration":60,"renewable":true}}}}"#);
     let echo = format!(r#"{{"errors":["{CANARY} check-and-set parameter required for this call {CANARY}"]}}"#);
     let behaviours = [
         json_answer(200, &secret),
@@ -76,7 +84,16 @@ async fn a_canary_never_shows() {
         ),
         Behaviour::Bytes(format!("HTTP/1.1 {CANARY}\r\n\r\n").into_bytes()),
         Behaviour::Bytes(format!("HTTP/1.1 200 OK\r\n{CANARY} bad header: {CANARY}\r\n\r\n").into_bytes()),
+        answer(307, &format!("Location: http://{CANARY}.example/v1/secret/data/app/api\r\n"), b""),
+        json_answer(400, r#"{"errors":["invalid role or secret ID"]}"#),
+        json_answer(403, r#"{"errors":["permission denied"]}"#),
+        json_answer(403, r#"{"errors":["1 error occurred:\n\t* permission denied\n\n"]}"#),
+        json_answer(404, &deleted),
+        json_answer(200, &versions),
+        json_answer(200, &token),
+        json_answer(200, &renewal),
         Behaviour::Close,
+        Behaviour::Alert,
         Behaviour::Silence,
     ];
     for behaviour in behaviours {
@@ -101,11 +118,31 @@ async fn a_canary_never_shows() {
                 texts.push(report(write.await));
                 texts.push(report(client.request("POST", "sys/thing", Some(value)).await));
                 texts.push(report(client.lookup_self().await));
+                texts.push(report(client.renew_self(None).await));
+                texts.push(report(client.versions("openbao+kv2://secret/app").await));
+                texts.push(report(client.delete("openbao+kv2://secret/app").await));
             }
         }
     }
     let unexposable = SecretValue::from(json!([CANARY]));
     texts.push(report(unexposable.expose_str().map(drop)));
+
+    // Answers of every kind were really met, or there was nothing to keep still about.
+    for code in [
+        "AUTHENTICATION_FAILED",
+        "PERMISSION_DENIED",
+        "REDIRECT_REFUSED",
+        "PATH_REWRITTEN",
+        "MALFORMED_ANSWER",
+        "CONNECTION_LOST",
+        "INDETERMINATE",
+        "DEADLINE_EXCEEDED",
+        "RATE_LIMITED",
+        "TokenInfo {",
+        "Secret {",
+    ] {
+        assert!(texts.iter().any(|text| text.contains(code)), "{code} was not met");
+    }
 
     let logs = CAPTURE.0.lock().unwrap();
     for source in ["baokit", "reqwest", "hyper_util", "rustls"] {

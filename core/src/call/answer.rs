@@ -31,8 +31,8 @@ pub(crate) enum Said {
     TokenDead,
     /// The token lives; a capability is missing.
     MissingRight,
-    /// One of the phrases below.
-    Phrase(&'static Phrase),
+    /// One of the phrases below: as all that was said, or as a part of it.
+    Phrase(&'static Phrase, Extent),
     /// OpenBao's error document with an empty list.
     Nothing,
     /// OpenBao's error document with text that is not in the table.
@@ -41,13 +41,22 @@ pub(crate) enum Said {
     Foreign,
 }
 
+/// Whether a phrase is all that an error answer says.
+///
+/// In the middle of a request that is being carried out, the same words come wrapped in others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Whole,
+    Part,
+}
+
 /// A phrase of OpenBao and what it means.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Phrase {
     text: &'static str,
     code: Code,
-    /// Said before the request was carried out, so that sending it again repeats nothing.
-    pub before_execution: bool,
+    /// Said at the door, where it is all that is said: the request was not carried out.
+    before_execution: bool,
 }
 
 const fn phrase(text: &'static str, code: Code) -> Phrase {
@@ -112,25 +121,39 @@ impl Said {
         if first.contains("permission denied") {
             return Self::MissingRight;
         }
-        PHRASES
-            .iter()
-            .find(|phrase| errors.iter().any(|text| text.contains(phrase.text)))
-            .map_or(Self::Unknown, Self::Phrase)
+        let Some(phrase) = PHRASES.iter().find(|phrase| errors.iter().any(|text| text.contains(phrase.text))) else {
+            return Self::Unknown;
+        };
+        let whole = errors.len() == 1 && first == phrase.text;
+        Self::Phrase(phrase, if whole { Extent::Whole } else { Extent::Part })
+    }
+
+    /// Whether the answer proves that the request was not carried out, and it may be sent again.
+    pub fn is_refusal_at_the_door(self, status: u16) -> bool {
+        match self {
+            // A quota, and a standby that is behind its index.
+            _ if matches!(status, 412 | 429) => true,
+            Self::Phrase(phrase, extent) => phrase.before_execution && (extent == Extent::Whole || status == 400),
+            _ => false,
+        }
     }
 
     /// The error for an answer that is no success and that its call has no better reading of.
     pub fn into_error(self, spec: &Spec, status: u16) -> Error {
         let (code, reason) = match (self, status) {
-            (Self::Phrase(phrase), _) => (phrase.code, phrase.text.to_owned()),
+            (_, 429) => (Code::RateLimited, "the server answered 429".to_owned()),
+            (Self::Phrase(phrase, _), _) => (phrase.code, phrase.text.to_owned()),
+            (Self::TokenDead, _) if !spec.authenticated => {
+                (Code::AuthenticationFailed, "the log-in is refused: is the method mounted there?".to_owned())
+            }
             (Self::TokenDead, _) => (Code::AuthenticationFailed, "the server does not know the token".to_owned()),
             (Self::MissingRight, _) => (Code::PermissionDenied, "no policy of the token allows it".to_owned()),
-            (_, 429) => (Code::RateLimited, format!("the server answered {status}")),
             (_, 502..=504) => (Code::ServerError, format!("the server, or a proxy before it, answered {status}")),
+            (_, 413) => (Code::ValueTooLarge, "the server answered 413".to_owned()),
             (Self::Foreign, _) => (Code::MalformedAnswer, format!("a {status} that is no answer of OpenBao's")),
             (_, 403) => (Code::PermissionDenied, "the server answered 403".to_owned()),
             (_, 404) => (Code::NotFound, "the server has nothing there".to_owned()),
             (_, 405) => (Code::NotSupported, "the server answered 405".to_owned()),
-            (_, 413) => (Code::ValueTooLarge, "the server answered 413".to_owned()),
             (_, 400..=499) => (Code::RequestRejected, format!("the server answered {status}")),
             _ => (Code::ServerError, format!("the server answered {status}")),
         };
@@ -172,17 +195,18 @@ impl Answer {
         if self.is_success() { parse(spec, &self.response) } else { Err(self.into_error(spec)) }
     }
 
-    /// The whole document of a successful answer, null for an empty one.
+    /// The whole document of a successful answer, null for one without content.
     pub fn whole(spec: &Spec, answer: Self) -> Result<SecretValue> {
-        if answer.is_success() && answer.response.body().is_empty() {
+        // The only success without a document; a proxy's page is a 200.
+        if answer.response.status() == 204 && answer.response.body().is_empty() {
             return Ok(SecretValue::default());
         }
         answer.document(spec)
     }
 
-    /// A success whose body does not matter.
+    /// A success whose document does not matter.
     pub fn nothing(spec: &Spec, answer: Self) -> Result<()> {
-        if answer.is_success() { Ok(()) } else { Err(answer.into_error(spec)) }
+        Self::whole(spec, answer).map(drop)
     }
 }
 

@@ -6,7 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::{Call, Replay};
-use crate::error::Result;
+use crate::config::check_token;
+use crate::error::{Code, Error, Result};
 use crate::http::Method;
 use crate::uri::path::ApiPath;
 
@@ -44,7 +45,15 @@ pub(crate) fn app_role_login(mount: &ApiPath, role_id: &SecretString, secret_id:
     let body = AppRoleBody { role_id: role_id.expose_secret(), secret_id: secret_id.expose_secret() };
     let target = format!("/v1/auth/{}/login", mount.wire());
     let call = Call::with_body(Method::Post, target, Replay::Idempotent, &body, |spec, answer| {
-        answer.document::<AuthAnswer<Grant>>(spec).map(|answer| answer.auth)
+        let grant = answer.document::<AuthAnswer<Grant>>(spec)?.auth;
+        // It goes into a header from now on.
+        match check_token("client_token", &grant.token) {
+            Ok(()) => Ok(grant),
+            Err(_) => {
+                let error = Error::new(Code::MalformedAnswer).about(spec.path().to_owned());
+                Err(error.because("a token with characters that none may have"))
+            }
+        }
     })?;
     Ok(call.unauthenticated())
 }
@@ -52,7 +61,7 @@ pub(crate) fn app_role_login(mount: &ApiPath, role_id: &SecretString, secret_id:
 /// What OpenBao says of the client's own token.
 ///
 /// On a standby the times can lag behind; the answer to a log-in or a renewal is the better source.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct TokenInfo {
     accessor: String,
     policies: Vec<String>,
@@ -93,6 +102,17 @@ impl TokenInfo {
     #[must_use]
     pub fn num_uses(&self) -> u64 {
         self.num_uses
+    }
+}
+
+/// Only numbers: names are a server's own text.
+impl fmt::Debug for TokenInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenInfo")
+            .field("ttl", &self.ttl)
+            .field("renewable", &self.renewable)
+            .field("num_uses", &self.num_uses)
+            .finish_non_exhaustive()
     }
 }
 

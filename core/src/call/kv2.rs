@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::answer::{Said, parse};
@@ -72,12 +73,21 @@ struct DataAnswer {
 #[derive(Deserialize)]
 struct DataMetadata {
     version: u64,
+    #[serde(deserialize_with = "time")]
     created_time: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time")]
     deletion_time: String,
     #[serde(default)]
     destroyed: bool,
     custom_metadata: Option<BTreeMap<String, String>>,
+}
+
+/// A time as OpenBao writes it, RFC 3339 in UTC, or nothing. Times are shown in errors and `Debug`,
+/// so no other text may pass for one.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let legal = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'+' | b'T' | b'Z');
+    if text.len() <= 35 && text.bytes().all(legal) { Ok(text) } else { Err(D::Error::custom("no time")) }
 }
 
 /// `GET mount/data/path`, of the newest version where none is named.
@@ -131,6 +141,7 @@ struct WriteOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Written {
     version: u64,
+    #[serde(deserialize_with = "time")]
     created_time: String,
 }
 
@@ -253,8 +264,9 @@ struct MetadataAnswer {
 
 #[derive(Deserialize)]
 struct VersionAnswer {
+    #[serde(deserialize_with = "time")]
     created_time: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "time")]
     deletion_time: String,
     #[serde(default)]
     destroyed: bool,

@@ -82,7 +82,7 @@ impl SettingsBuilder {
         }
     }
 
-    /// What a lookup says, to be completed or overruled in code.
+    /// What a lookup says, to be completed or overruled in code. What is illegal in it stays so.
     pub fn from_lookup(provider: Provider, lookup: impl Fn(&str) -> Option<String>) -> Self {
         Self::new(provider).attempt(|builder| super::lookup::read(builder, &lookup))
     }
@@ -228,7 +228,8 @@ impl SettingsBuilder {
         Ok(Settings {
             provider: self.provider,
             nodes,
-            credential,
+            credential_kind: credential.kind(),
+            credential: Some(credential),
             namespace: self.namespace,
             tls: self.tls,
             deadline: self.deadline,

@@ -60,6 +60,15 @@ impl Credential {
     }
 }
 
+impl Credential {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::AppRole { .. } => "app_role",
+        }
+    }
+}
+
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -70,7 +79,7 @@ impl fmt::Debug for Credential {
 }
 
 /// Checks a token: it goes into a header, where only visible ASCII arrives unchanged everywhere.
-pub(super) fn check_token(key: &str, token: &SecretString) -> Result<()> {
+pub(crate) fn check_token(key: &str, token: &SecretString) -> Result<()> {
     check_secret(key, token)?;
     if token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::Input;
 use super::backoff::Backoff;
@@ -19,7 +19,7 @@ use super::verdict::{self, Executed, Verdict};
 use crate::call::{Answer, Replay, Spec};
 use crate::config::Origin;
 use crate::error::{Code, Error, Result};
-use crate::http::{Header, Request, Response};
+use crate::http::{Header, Method, Request, Response};
 use crate::session::Session;
 use crate::session::nodes::NodeId;
 
@@ -52,6 +52,10 @@ pub(super) struct Attempt {
     in_doubt: bool,
     /// Why the last try failed.
     cause: Option<Error>,
+    /// What throttled us since the last wait, and the longest wait that was asked for.
+    throttled: Option<Option<Duration>>,
+    /// Whether it was the deadline that ended the attempt.
+    expired: bool,
     /// Handshakes that failed in a row: when it is all nodes', waiting will not mend it.
     tls_failures: usize,
 }
@@ -73,6 +77,8 @@ impl Attempt {
             sent: Duration::ZERO,
             in_doubt: false,
             cause: None,
+            throttled: None,
+            expired: false,
             tls_failures: 0,
         }
     }
@@ -89,6 +95,16 @@ impl Attempt {
 
     pub fn sent(&self) -> Duration {
         self.sent
+    }
+
+    /// Whether a try may have been executed without our having seen its answer.
+    pub fn in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Whether it was the deadline that ended the attempt, and not what the servers said.
+    pub fn has_expired(&self) -> bool {
+        self.expired
     }
 
     /// Adds the node and the number of tries to an error.
@@ -117,16 +133,14 @@ impl Attempt {
     fn next_node(&mut self, session: &mut Session, now: Duration) -> Progress {
         match session.nodes.choose(&self.asked) {
             Some(node) => self.send(session, now, node),
-            None => {
-                let wait = self.backoff.failed();
-                self.wait(session, now, wait)
-            }
+            None => self.wait(session, now),
         }
     }
 
     fn send(&mut self, session: &mut Session, now: Duration, node: NodeId) -> Progress {
         let left = self.deadline.saturating_sub(now);
         let Some(origin) = session.nodes.origin(node).filter(|_| !left.is_zero()) else {
+            self.expired = true;
             return self.give_up(session);
         };
         let mut headers = Vec::with_capacity(4);
@@ -139,7 +153,10 @@ impl Attempt {
             headers.push(Header::plain("x-vault-namespace", namespace.to_string()));
         }
         if self.spec.body.is_some() {
-            headers.push(Header::plain("content-type", "application/json"));
+            // The only kind of PATCH that OpenBao knows.
+            let patch = self.spec.method == Method::Patch;
+            let kind = if patch { "application/merge-patch+json" } else { "application/json" };
+            headers.push(Header::plain("content-type", kind));
         }
         let request = Request {
             method: self.spec.method,
@@ -155,9 +172,16 @@ impl Attempt {
         Progress::Send(request, TRY_LIMIT.min(left))
     }
 
-    fn wait(&mut self, session: &Session, now: Duration, wait: Duration) -> Progress {
+    /// Waits until all nodes may be asked once more.
+    fn wait(&mut self, session: &Session, now: Duration) -> Progress {
+        let throttled = self.throttled.take();
+        let wait = match throttled {
+            Some(wish) => self.backoff.throttled(wish),
+            None => self.backoff.failed(),
+        };
         // A wait that outlives the deadline helps nobody: what is known now is the answer.
         if now.saturating_add(wait) >= self.deadline {
+            self.expired = throttled.is_none();
             return self.give_up(session);
         }
         Progress::Wait(wait)
@@ -188,7 +212,11 @@ impl Attempt {
         };
         self.tls_failures = if error.code() == Code::TlsFailed { self.tls_failures + 1 } else { 0 };
         self.in_doubt |= executed == Executed::Maybe;
-        self.cause = Some(error);
+        // A try that the deadline cut short says less than the one before it.
+        let cut_short = now >= self.deadline && error.code() == Code::DeadlineExceeded;
+        if !cut_short || self.cause.is_none() {
+            self.cause = Some(error);
+        }
         if let Some(node) = self.node {
             session.nodes.failed(node);
         }
@@ -196,13 +224,10 @@ impl Attempt {
         if stop || distrusted || (self.in_doubt && self.spec.replay == Replay::Unsafe) {
             return self.give_up(session);
         }
-        match throttled {
-            Some(wish) => {
-                let wait = self.backoff.throttled(wish);
-                self.wait(session, now, wait)
-            }
-            None => self.next_node(session, now),
+        if let Some(wish) = throttled {
+            self.throttled = Some(self.throttled.flatten().max(wish));
         }
+        self.next_node(session, now)
     }
 
     fn on_redirect(&mut self, session: &mut Session, now: Duration, response: &Response) -> Progress {
@@ -212,37 +237,51 @@ impl Attempt {
             return self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error));
         };
         let Some((origin, target)) = Origin::of_location(location) else {
-            let error = refused(Code::PathRewritten, "a redirect to another path of the same node");
-            return self.on_trouble(session, now, Verdict::Stop(Executed::No, error));
+            // OpenBao answers so to a path that it would clean, before it does anything.
+            let verdict = if location.starts_with("//") || location.contains("://") {
+                Verdict::Again(Executed::Maybe, refused(Code::RedirectRefused, "a redirect to no address of a node"))
+            } else {
+                Verdict::Stop(Executed::No, refused(Code::PathRewritten, "a redirect to another path of the same node"))
+            };
+            return self.on_trouble(session, now, verdict);
         };
         if target != &*self.spec.target {
             let error = refused(Code::PathRewritten, "a redirect to another path");
-            return self.on_trouble(session, now, Verdict::Stop(Executed::No, error));
+            return self.on_trouble(session, now, Verdict::Stop(Executed::Maybe, error));
         }
         match session.nodes.find(&origin) {
             Some(node) if !self.asked.contains(&node) && self.spec.replay != Replay::Unsafe => {
                 self.in_doubt = true;
                 self.send(session, now, node)
             }
+            Some(_) if self.spec.replay == Replay::Unsafe => {
+                let error =
+                    refused(Code::NoLeader, "a redirect, which is not followed with a change that no guard protects");
+                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
+            }
             Some(_) => {
                 let error = refused(Code::NoLeader, "the nodes send each other the request");
                 self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
             }
             None => {
-                let error = Error::new(Code::RedirectRefused).about(origin.as_str().to_owned());
-                let error = error.because("a redirect to a node that is not configured");
+                let error = refused(Code::RedirectRefused, "a redirect to a node that is not configured");
+                let error =
+                    if self.repeats_token(origin.as_str()) { error } else { error.about(origin.as_str().to_owned()) };
                 self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
             }
         }
     }
 
-    /// No try is left: what is known of the outcome is the result.
+    /// Whether a server put our token into the address that it sends us to.
+    fn repeats_token(&self, origin: &str) -> bool {
+        self.token.as_ref().is_some_and(|token| origin.contains(&token.expose_secret().to_ascii_lowercase()))
+    }
+
+    /// No try is left. The exchange adds what a doubt makes of the result.
     fn give_up(&mut self, session: &Session) -> Progress {
         let cause = self.cause.take().unwrap_or_else(|| {
             Error::new(Code::DeadlineExceeded).about(self.spec.path().to_owned()).because("no time was left to send it")
         });
-        let error =
-            if self.in_doubt && self.spec.replay != Replay::Idempotent { cause.into_indeterminate() } else { cause };
-        Progress::Done(Err(self.place(session, error)))
+        Progress::Done(Err(self.place(session, cause)))
     }
 }

@@ -43,15 +43,11 @@ pub(super) fn of_response(spec: &Spec, response: &Response) -> Verdict {
     if said == Said::TokenDead && status == 403 && spec.authenticated {
         return Verdict::TokenDead(said.into_error(spec, status));
     }
-    let executed = match said {
-        Said::Phrase(phrase) if phrase.before_execution => Executed::No,
-        // A quota, and a standby that is behind, refuse at the door.
-        _ if matches!(status, 412 | 429) => Executed::No,
-        _ => Executed::Maybe,
-    };
+    let executed = if said.is_refusal_at_the_door(status) { Executed::No } else { Executed::Maybe };
     let error = said.into_error(spec, status);
     match (status, error.code()) {
-        (_, Code::ServerNotInitialized | Code::ValueTooLarge) => Verdict::Stop(Executed::No, error),
+        (_, Code::ValueTooLarge) => Verdict::Stop(Executed::No, error),
+        (_, Code::ServerNotInitialized) => Verdict::Stop(executed, error),
         (429, _) => Verdict::Throttled(executed, error, response.retry_after()),
         (503, _) if response.retry_after().is_some() => Verdict::Throttled(executed, error, response.retry_after()),
         (412 | 500 | 502..=504, _) => Verdict::Again(executed, error),

@@ -2,11 +2,12 @@
 //! judges URIs, which come from outside; a mount that stands in a program's own code is its choice.
 
 use super::Client;
-use super::secrets::present;
+use super::secrets::{follows, present, require_object};
 use crate::call::kv2::{self, Address, Versions, Written};
 use crate::drive::Host;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::secret::{Secret, SecretValue};
+use crate::uri::MAX_VERSION;
 use crate::uri::path::{Mount, SecretPath};
 
 impl<H: Host> Client<H> {
@@ -16,7 +17,8 @@ impl<H: Host> Client<H> {
     /// As [`Client::read`]; [`crate::Code::IllegalSegment`] for a mount or path that is none.
     pub async fn kv2_read(&self, mount: &str, path: &str, version: Option<u64>) -> Result<Secret> {
         let (mount, path) = (Mount::parse(mount)?, SecretPath::parse(path)?);
-        let conclude = |held| present(held, format_args!("{}/{}", mount.wire(), path.wire()), version.is_some());
+        check_versions(version.as_slice())?;
+        let conclude = |held, _| present(held, format_args!("{}/{}", mount.wire(), path.wire()), version);
         self.begin().await?.run_then(kv2::read(Address::new(&mount, &path), version), conclude).await
     }
 
@@ -30,7 +32,13 @@ impl<H: Host> Client<H> {
     /// [`crate::Code::CasConflict`], [`crate::Code::CasRequired`], [`crate::Code::ValueTooLarge`].
     pub async fn kv2_write(&self, mount: &str, path: &str, data: &SecretValue, cas: Option<u64>) -> Result<Written> {
         let (mount, path) = (Mount::parse(mount)?, SecretPath::parse(path)?);
-        self.begin().await?.run(kv2::write(Address::new(&mount, &path), data, cas)?).await
+        require_object(data, format_args!("{}/{}", mount.wire(), path.wire()))?;
+        let call = kv2::write(Address::new(&mount, &path), data, cas)?;
+        let conclude = |written, _| match cas {
+            Some(cas) => follows(written, cas),
+            None => Ok(written),
+        };
+        self.begin().await?.run_then(call, conclude).await
     }
 
     /// Deletes these versions, or the newest where none is named. End points:
@@ -40,6 +48,7 @@ impl<H: Host> Client<H> {
     /// As [`Client::delete`].
     pub async fn kv2_delete(&self, mount: &str, path: &str, versions: &[u64]) -> Result<()> {
         let (mount, path) = (Mount::parse(mount)?, SecretPath::parse(path)?);
+        check_versions(versions)?;
         let at = Address::new(&mount, &path);
         let call = if versions.is_empty() { kv2::delete_latest(at) } else { kv2::delete_versions(at, versions)? };
         self.begin().await?.run(call).await
@@ -52,5 +61,13 @@ impl<H: Host> Client<H> {
     pub async fn kv2_versions(&self, mount: &str, path: &str) -> Result<Versions> {
         let (mount, path) = (Mount::parse(mount)?, SecretPath::parse(path)?);
         self.begin().await?.run(kv2::metadata(Address::new(&mount, &path))).await
+    }
+}
+
+/// OpenBao takes version 0 for the newest; who writes it here means something else.
+fn check_versions(versions: &[u64]) -> Result<()> {
+    match versions.iter().find(|version| !(1..=MAX_VERSION).contains(*version)) {
+        None => Ok(()),
+        Some(version) => Err(Error::new(Code::InvalidVersion).about(format!("version {version}"))),
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::call::kv2::Held;
 use crate::error::{Code, Error, Result};
-use crate::secret::{SecretValue, kind};
+use crate::secret::SecretValue;
 use crate::uri::SecretUri;
 
 /// A write or rotation that was carried out.
@@ -24,15 +24,11 @@ pub struct Change {
 /// version that is held.
 ///
 /// With a fragment, only that key changes; a secret that is absent, deleted or destroyed counts as
-/// empty. Without one, the value is the whole secret.
+/// empty. Without one, the value is the whole secret, and was checked to be an object.
 pub(super) fn plan(uri: &SecretUri, held: Held, value: &SecretValue) -> Result<SecretValue> {
     let value = value.expose();
     let Some(fragment) = uri.fragment() else {
-        if value.is_object() {
-            return Ok(SecretValue::from(value));
-        }
-        let reason = format!("a whole secret is an object, and the value is {}", kind(value));
-        return Err(Error::new(Code::InvalidValue).about(uri.to_string()).because(reason));
+        return Ok(SecretValue::from(value));
     };
     let held = match held {
         Held::Data(mut secret) => match secret.value.take() {

@@ -1,11 +1,13 @@
 //! The operations on a URI: read, write, rotate, delete, versions.
 
+use std::fmt::Display;
+
 use super::rotation::plan;
 use super::{Change, Client, Operation};
-use crate::call::kv2::{self, Address, Held, Versions};
+use crate::call::kv2::{self, Address, Held, Versions, Written};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
-use crate::secret::{Secret, SecretValue};
+use crate::secret::{Secret, SecretValue, kind};
 use crate::uri::tenant::TenantUri;
 use crate::uri::{ParseOptions, SecretUri};
 
@@ -25,8 +27,8 @@ impl<H: Host> Client<H> {
         let uri = self.admit(uri)?;
         let uri = uri.uri();
         let version = uri.version().map(u64::from);
-        let conclude = |held| {
-            let secret = present(held, uri, version.is_some())?;
+        let conclude = |held, _| {
+            let secret = present(held, uri, version)?;
             match uri.fragment() {
                 None => Ok(secret),
                 Some(fragment) => pick(secret, &fragment, uri),
@@ -116,6 +118,9 @@ impl<H: Host> Client<H> {
         if uri.version().is_some() {
             return Err(Error::new(Code::VersionNotAllowed).about(uri.to_string()));
         }
+        if uri.fragment().is_none() {
+            require_object(&value, uri)?;
+        }
         let operation = self.begin().await?;
         let mut round = 1;
         loop {
@@ -136,15 +141,38 @@ async fn write_after_read<H: Host>(
     let held = operation.run(kv2::read(at, None)).await?;
     let old_version = held.version();
     let data = plan(uri, held, value)?;
-    let written = operation.run(kv2::write(at, &data, Some(old_version))?).await?;
+    let written = operation
+        .run_then(kv2::write(at, &data, Some(old_version))?, |written, _| follows(written, old_version))
+        .await?;
     Ok(Change { old_version, new_version: written.version() })
+}
+
+/// Refuses what OpenBao would refuse: the data of a whole secret that is no object.
+pub(super) fn require_object(value: &SecretValue, name: impl Display) -> Result<()> {
+    let value = value.expose();
+    if value.is_object() {
+        return Ok(());
+    }
+    let reason = format!("a whole secret is an object, and the value is {}", kind(value));
+    Err(Error::new(Code::InvalidValue).about(name.to_string()).because(reason))
+}
+
+/// A write under `cas` makes the version that follows it, or it was not this one that was answered.
+pub(super) fn follows(written: Written, cas: u64) -> Result<Written> {
+    if Some(written.version()) == cas.checked_add(1) {
+        return Ok(written);
+    }
+    let reason = format!("the answer speaks of version {} after a write that follows {cas}", written.version());
+    Err(Error::new(Code::Indeterminate).because(reason))
 }
 
 /// The data, or the reason why there is none. A pinned version that is gone is a conflict with what
 /// the caller believes; a newest one that is gone is an absent secret.
-pub(super) fn present(held: Held, name: impl std::fmt::Display, pinned: bool) -> Result<Secret> {
+pub(super) fn present(held: Held, name: impl Display, pin: Option<u64>) -> Result<Secret> {
+    let pinned = pin.is_some();
     let (code, reason) = match held {
-        Held::Data(secret) => return Ok(secret),
+        Held::Data(secret) if pin.is_none_or(|pin| pin == secret.version) => return Ok(secret),
+        Held::Data(secret) => (Code::MalformedAnswer, Some(format!("version {} came instead", secret.version))),
         Held::Nothing if pinned => (Code::VersionNotFound, None),
         Held::Nothing => (Code::SecretNotFound, None),
         Held::Deleted { version, deletion_time } => {

@@ -41,6 +41,14 @@ struct Flight {
     lease_until: Duration,
 }
 
+#[derive(Debug)]
+struct Failed {
+    ticket: Ticket,
+    error: Error,
+    /// The failure holds for exchanges with a deadline up to this.
+    until: Duration,
+}
+
 /// What an exchange that needs a token has to do.
 pub(crate) enum Need {
     /// Use this one.
@@ -58,26 +66,26 @@ pub(crate) struct Tokens {
     generations: u64,
     flight: Option<Flight>,
     flights: u64,
-    /// The last flight that was refused, so that those who waited for it need not try the same.
-    refused: Option<(Ticket, Error)>,
+    /// The last flight that failed, so that those who waited for it need not try the same.
+    failed: Option<Failed>,
     moved: bool,
 }
 
 impl Tokens {
-    pub fn new(credential: Credential) -> Self {
+    pub fn new(credential: Option<Credential>) -> Self {
         let mut tokens = Self {
             credential: None,
             token: None,
             generations: 0,
             flight: None,
             flights: 0,
-            refused: None,
+            failed: None,
             moved: false,
         };
-        if let Credential::Token(text) = &credential {
+        if let Some(Credential::Token(text)) = &credential {
             tokens.put(Arc::new(text.clone()), None);
         }
-        tokens.credential = Some(credential);
+        tokens.credential = credential;
         tokens
     }
 
@@ -117,9 +125,10 @@ impl Tokens {
         self.flight.as_ref().is_none_or(|flight| flight.ticket != ticket)
     }
 
-    /// Why a flight was refused, for one who waited for it.
-    pub fn refusal(&self, ticket: Ticket) -> Option<Error> {
-        self.refused.as_ref().filter(|(refused, _)| *refused == ticket).map(|(_, error)| error.clone())
+    /// Why a flight failed, for one who waited for it until this deadline at most.
+    pub fn failure(&self, ticket: Ticket, deadline: Duration) -> Option<Error> {
+        let failed = self.failed.as_ref().filter(|failed| failed.ticket == ticket && deadline <= failed.until)?;
+        Some(failed.error.clone())
     }
 
     /// The leader is alive; false where it lost its flight.
@@ -142,10 +151,10 @@ impl Tokens {
         self.put(Arc::new(grant.token), use_until(grant.lease_duration, sent));
     }
 
-    /// The server refused the log-in: all who wait hear the same.
-    pub fn refuse(&mut self, ticket: Ticket, error: Error) {
+    /// The log-in failed: all who wait for it, until `until` at most, hear the same.
+    pub fn fail(&mut self, ticket: Ticket, error: Error, until: Duration) {
         if self.end(ticket) {
-            self.refused = Some((ticket, error));
+            self.failed = Some(Failed { ticket, error, until });
         }
     }
 
@@ -172,11 +181,14 @@ impl Tokens {
         replaceable
     }
 
-    /// The token in use was renewed by an answer to a request that was sent at `sent`.
+    /// The token of this generation was renewed by an answer to a request that was sent at `sent`.
     ///
     /// A token that was given is used until the server refuses it: whoever gave it may renew it too.
-    pub fn renewed(&mut self, lease_duration: u64, sent: Duration) {
-        if let Some(token) = self.token.as_mut().filter(|token| token.use_until.is_some()) {
+    pub fn renewed(&mut self, generation: Generation, lease_duration: u64, sent: Duration) {
+        if let Some(token) = &mut self.token
+            && token.generation == generation
+            && token.use_until.is_some()
+        {
             token.use_until = use_until(lease_duration, sent);
         }
     }

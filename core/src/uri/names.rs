@@ -23,9 +23,10 @@ impl Fault {
     }
 }
 
-/// The bytes that stand for themselves in canonical names: RFC 3986's unreserved characters and
-/// sub-delimiters, `:` and `@`, without `*`, which is the wildcard. A table, since every byte of
-/// every path is looked up.
+/// The bytes that stand for themselves in canonical names: RFC 3986's unreserved characters, `:`,
+/// `@` and those sub-delimiters that Go leaves alone as well. A standby writes the path of its
+/// redirect anew with Go's escapes; what Go would escape, such as `(`, is escaped here, or the two
+/// texts would differ. A table, since every byte of every path is looked up.
 const PLAIN: [bool; 256] = {
     let mut table = [false; 256];
     let mut rest: &mut [bool] = &mut table;
@@ -33,7 +34,7 @@ const PLAIN: [bool; 256] = {
     while let [is_plain, tail @ ..] = rest {
         *is_plain = byte.is_ascii_alphanumeric()
             || matches!(byte, b'-' | b'.' | b'_' | b'~')
-            || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'+' | b',' | b';' | b'=')
+            || matches!(byte, b'$' | b'&' | b'+' | b',' | b';' | b'=')
             || matches!(byte, b':' | b'@');
         rest = tail;
         byte = byte.wrapping_add(1);

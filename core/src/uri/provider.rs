@@ -1,6 +1,7 @@
 //! The providers: the part of a URI before `://`.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::shown;
 use crate::error::{Code, Error, Result};
@@ -81,5 +82,33 @@ fn unknown(text: &str) -> Error {
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Provider {
+    type Err = Error;
+
+    /// Reads the text before `://`, such as `openbao+kv2`, in any case.
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|provider| same_scheme(text, provider.as_str()))
+            .ok_or_else(|| unknown(&format!("{text}://")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_is_read_from_its_own_text_and_nothing_else() {
+        for provider in Provider::ALL {
+            assert_eq!(provider.as_str().to_uppercase().parse::<Provider>().unwrap(), provider);
+        }
+        let code = |text: &str| text.parse::<Provider>().unwrap_err().code();
+        assert_eq!(code("openbao+kv1"), Code::UnsupportedEngine);
+        assert_eq!(code("openbao+kv2://"), Code::UnsupportedEngine);
+        assert_eq!(code(""), Code::InvalidUri);
     }
 }

@@ -97,6 +97,7 @@ struct Inner {
     in_flight: Cell<usize>,
     most_in_flight: Cell<usize>,
     random: Cell<u64>,
+    wakes_across_tasks: Cell<bool>,
     server: RefCell<Server>,
 }
 
@@ -119,8 +120,21 @@ impl World {
             in_flight: Cell::default(),
             most_in_flight: Cell::default(),
             random: Cell::new(1),
+            wakes_across_tasks: Cell::new(true),
             server: RefCell::new(Box::new(server)),
         }))
+    }
+
+    /// A world as an isolate-per-request runtime is; see [`Host::wakes_across_tasks`].
+    pub fn of_isolated_tasks(server: impl FnMut(&Seen) -> Reply + 'static) -> Self {
+        let world = Self::new(server);
+        world.0.wakes_across_tasks.set(false);
+        world
+    }
+
+    /// How often a task was woken while one was running, and not by a timer.
+    pub fn wakes_across_tasks_seen() -> usize {
+        WAKES.get()
     }
 
     pub fn settings(nodes: usize) -> SettingsBuilder {
@@ -168,9 +182,11 @@ impl World {
             for ((work, flag), result) in tasks.iter_mut().zip(&mut results) {
                 if result.is_none() && flag.0.swap(false, Ordering::SeqCst) {
                     progress = true;
+                    RUNNING.set(true);
                     if let Poll::Ready(value) = work.as_mut().poll(&mut Context::from_waker(&flag.clone().into())) {
                         *result = Some(value);
                     }
+                    RUNNING.set(false);
                 }
             }
             if results.iter().all(Option::is_some) {
@@ -211,6 +227,11 @@ impl World {
     }
 }
 
+thread_local! {
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+    static WAKES: Cell<usize> = const { Cell::new(0) };
+}
+
 struct Flag(AtomicBool);
 
 impl Flag {
@@ -221,6 +242,7 @@ impl Flag {
 
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
+        WAKES.set(WAKES.get() + usize::from(RUNNING.get()));
         self.0.store(true, Ordering::SeqCst);
     }
 }
@@ -272,5 +294,9 @@ impl Host for World {
 
     async fn sleep(&self, duration: Duration) {
         self.until(self.0.now.get() + duration).await;
+    }
+
+    fn wakes_across_tasks(&self) -> bool {
+        self.0.wakes_across_tasks.get()
     }
 }

@@ -3,12 +3,11 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::RootCertStore;
@@ -25,6 +24,8 @@ pub enum Behaviour {
     Silence,
     /// The connection is closed at once.
     Close,
+    /// Over TLS, a fatal alert goes back, as from a server that fails in the middle of its work.
+    Alert,
 }
 
 /// A whole answer with a length that fits.
@@ -42,6 +43,7 @@ pub struct Hostile {
     pub url: String,
     pub port: u16,
     seen: Arc<Mutex<Vec<String>>>,
+    gone: Arc<Notify>,
     task: AbortHandle,
 }
 
@@ -55,24 +57,41 @@ impl Hostile {
         let port = listener.local_addr().unwrap().port();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = seen.clone();
+        let gone = Arc::new(Notify::new());
+        let bell = gone.clone();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let acceptor = tls.map(TlsAcceptor::from);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (behaviour, log, acceptor) = (behaviour.clone(), log.clone(), acceptor.clone());
+                let (behaviour, log, acceptor, bell) = (behaviour.clone(), log.clone(), acceptor.clone(), bell.clone());
                 tokio::spawn(async move {
                     match acceptor {
-                        None => converse(stream, behaviour, &log).await,
+                        None => converse(stream, behaviour, &log, &bell).await,
                         Some(acceptor) => {
-                            if let Ok(stream) = acceptor.accept(stream).await {
-                                converse(stream, behaviour, &log).await;
+                            let alerts = matches!(behaviour, Behaviour::Alert);
+                            if let Ok(mut stream) = acceptor.accept(stream).await {
+                                converse(&mut stream, behaviour, &log, &bell).await;
+                                if alerts {
+                                    // What is not TLS makes the server's half give up with an alert.
+                                    let (mut tcp, mut tls) = stream.into_inner();
+                                    let _ = tls.read_tls(&mut &b"\x17\x03\x03\x00\x10 not a TLS record"[..]);
+                                    let _ = tls.process_new_packets();
+                                    let mut alert = Vec::new();
+                                    let _ = tls.write_tls(&mut alert);
+                                    let _ = tcp.write_all(&alert).await;
+                                }
                             }
                         }
                     }
                 });
             }
         });
-        Self { url: format!("{scheme}://127.0.0.1:{port}"), port, seen, task: task.abort_handle() }
+        Self { url: format!("{scheme}://127.0.0.1:{port}"), port, seen, gone, task: task.abort_handle() }
+    }
+
+    /// Ends when a client has closed a connection that this server was silent on.
+    pub async fn client_gone(&self) {
+        self.gone.notified().await;
     }
 
     /// Head and body of every request, as they came.
@@ -87,7 +106,12 @@ impl Drop for Hostile {
     }
 }
 
-async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, behaviour: Behaviour, log: &Mutex<Vec<String>>) {
+async fn converse(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    behaviour: Behaviour,
+    log: &Mutex<Vec<String>>,
+    gone: &Notify,
+) {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -107,9 +131,11 @@ async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, behaviour: Be
             let _ = stream.write_all(&bytes).await;
             let _ = stream.shutdown().await;
         }
-        // Longer than any deadline of a test; the runtime ends it with the test.
-        Behaviour::Silence => tokio::time::sleep(Duration::from_secs(600)).await,
-        Behaviour::Close => {}
+        Behaviour::Silence => {
+            while let Ok(1..) = stream.read(&mut buffer).await {}
+            gone.notify_one();
+        }
+        Behaviour::Close | Behaviour::Alert => {}
     }
 }
 
