@@ -8,6 +8,12 @@ from children import CannotRun, run
 
 LIBTEST = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.MULTILINE)
 FAILED_TEST = re.compile(r"^test (.+) \.\.\. FAILED", re.MULTILINE)
+# Maven's test runner: the line of a whole run, which unlike a class's says no time.
+SUREFIRE = re.compile(r"^\[\w+\] Tests run: (\d+), Failures: (\d+), Errors: (\d+), Skipped: (\d+)$", re.MULTILINE)
+SUREFIRE_FAILED = re.compile(r"^\[ERROR\] (.+) -- Time elapsed: .* <<< (?:FAILURE|ERROR)!$", re.MULTILINE)
+# The last line of pytest -q, and the lines of what failed.
+PYTEST = re.compile(r"^(?=.* in [\d.]+s)(.*\d (?:passed|failed|skipped|error).*)$", re.MULTILINE)
+PYTEST_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # Long enough for a cold build on a slow machine, short enough that nothing hangs for good.
 LIMIT = 1800
@@ -55,6 +61,36 @@ class Part:
             self.reasons.append(f"{title}: {failed} failed: {', '.join(FAILED_TEST.findall(text)[:10])}")
         elif status != 0:
             # It did not compile, a test process died, or the time was up.
+            self.verdict(title, "its time was up" if status is None else f"exit status {status}, and no test is named")
+
+    def surefire(self, title, command, *, timeout=LIMIT, **options):
+        """Tests of the JVM under Maven: each of them counts."""
+        status, text = run(command, timeout=timeout, **options)
+        text = COLOUR.sub("", text)
+        found = [tuple(map(int, counts)) for counts in SUREFIRE.findall(text)]
+        total, failures, errors, skipped = (sum(column) for column in zip(*found)) if found else (0, 0, 0, 0)
+        failed = failures + errors
+        self.passed, self.skipped = self.passed + total - failed - skipped, self.skipped + skipped
+        if failed:
+            self.failed += failed
+            self.reasons.append(f"{title}: {failed} failed: {', '.join(SUREFIRE_FAILED.findall(text)[:10])}")
+        elif status != 0 or not total:
+            # It did not compile, the JVM died, or the time was up.
+            self.verdict(title, "its time was up" if status is None else f"exit status {status}, and no test is named")
+
+    def pytest(self, title, command, *, timeout=LIMIT, **options):
+        """Python's tests under pytest: each of them counts, and a set-up that failed is a failure."""
+        status, text = run(command, timeout=timeout, **options)
+        text = COLOUR.sub("", text)
+        last = (PYTEST.findall(text) or [""])[-1]
+        count = lambda word: sum(map(int, re.findall(rf"(\d+) {word}", last)))
+        failed = count("failed") + count("error")
+        self.passed, self.skipped = self.passed + count("passed"), self.skipped + count("skipped")
+        if failed:
+            self.failed += failed
+            self.reasons.append(f"{title}: {failed} failed: {', '.join(PYTEST_FAILED.findall(text)[:10])}")
+        elif status != 0 or not count("passed"):
+            # It could not begin, the interpreter died, or the time was up.
             self.verdict(title, "its time was up" if status is None else f"exit status {status}, and no test is named")
 
     def run(self, body):

@@ -1,0 +1,35 @@
+//! What crosses over to the other languages, seen from this side: errors by family, no secrets.
+//! The rest is tested from Kotlin, through the packed jar.
+
+use std::collections::HashMap;
+
+use baokit_uniffi::{BaokitError, Client, Value, codes, describe_settings};
+
+fn environment(entries: &[(&str, &str)]) -> HashMap<String, String> {
+    entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn an_error_is_of_its_family_and_says_what_core_says() {
+    let Err(BaokitError::Caller { failure }) = Client::from_env(HashMap::new(), "openbao+kv2") else {
+        panic!("an empty environment is the caller's mistake");
+    };
+    let row = codes().into_iter().find(|row| row.code == "MISSING_SETTING").unwrap();
+    assert_eq!((failure.code.code.as_str(), failure.code.family.as_str()), ("MISSING_SETTING", "caller"));
+    assert_eq!((failure.code.http_status, failure.code.advice), (row.http_status, row.advice));
+    assert!(failure.message.starts_with("MISSING_SETTING: OPENBAO_URL"));
+}
+
+#[test]
+fn the_settings_of_an_environment_hold_no_credential() {
+    let env = environment(&[("OPENBAO_URL", "http://127.0.0.1:1"), ("OPENBAO_TOKEN", "canary")]);
+    let Value::Object { entries } = describe_settings(env, "openbao+kv2").unwrap() else { panic!("no object") };
+    assert!(matches!(&entries["credential"], Value::Text { value } if value == "token"));
+    assert!(matches!(&entries["pool_size"], Value::Integer { value: 10 }));
+}
+
+#[test]
+fn printing_a_value_shows_nothing_of_it() {
+    let text = Value::Text { value: "canary".to_owned() };
+    assert_eq!(Value::Array { items: vec![text] }.to_string(), "Value([redacted])");
+}
