@@ -14,6 +14,8 @@ SUREFIRE_FAILED = re.compile(r"^\[ERROR\] (.+) -- Time elapsed: .* <<< (?:FAILUR
 # The last line of pytest -q, and the lines of what failed.
 PYTEST = re.compile(r"^(?=.* in [\d.]+s)(.*\d (?:passed|failed|skipped|error).*)$", re.MULTILINE)
 PYTEST_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+TAP = re.compile(r"^# (pass|fail|cancelled|skipped) (\d+)$", re.MULTILINE)
+TAP_FAILED = re.compile(r"^not ok \d+ - (.+)$", re.MULTILINE)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # Long enough for a cold build on a slow machine, short enough that nothing hangs for good.
 LIMIT = 1800
@@ -91,6 +93,19 @@ class Part:
             self.reasons.append(f"{title}: {failed} failed: {', '.join(PYTEST_FAILED.findall(text)[:10])}")
         elif status != 0 or not count("passed"):
             # It could not begin, the interpreter died, or the time was up.
+            self.verdict(title, "its time was up" if status is None else f"exit status {status}, and no test is named")
+
+    def tap(self, title, command, *, timeout=LIMIT, **options):
+        """Tests of Node, reported in TAP: each of them counts."""
+        status, text = run(command, timeout=timeout, **options)
+        counts = {name: int(count) for name, count in TAP.findall(text)}
+        failed = counts.get("fail", 0) + counts.get("cancelled", 0)
+        self.passed, self.skipped = self.passed + counts.get("pass", 0), self.skipped + counts.get("skipped", 0)
+        if failed:
+            self.failed += failed
+            self.reasons.append(f"{title}: {failed} failed: {', '.join(TAP_FAILED.findall(text)[:10])}")
+        elif status != 0 or not counts.get("pass"):
+            # It did not start, or the time was up.
             self.verdict(title, "its time was up" if status is None else f"exit status {status}, and no test is named")
 
     def run(self, body):

@@ -1,5 +1,5 @@
-//! `from_env`, with certificates in files, and the warning that verification is off. One test in a
-//! process of its own: the environment and the logger are the process's.
+//! `from_env`: the README's five lines, certificates in files, and the warning that verification is
+//! off. Each in a process of its own: the environment and the logger are the process's.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use baokit::{Client, Code};
+use baokit_devserver::DevServer;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use support::{Authority, Hostile, json as json_answer};
 
@@ -37,9 +38,9 @@ impl Log for Warnings {
 
 /// The environment can't be set safely from within a program with threads, so each case is this
 /// test once more, in a child with that environment.
-fn child(environment: &[(&str, &str)]) -> String {
+fn child(test: &str, environment: &[(&str, &str)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "as_the_child", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"])
         .env_clear()
         .envs(environment.iter().copied())
         .output()
@@ -83,7 +84,7 @@ async fn the_environment_s_files_and_switches_are_honoured() {
     ];
     let client = [("OPENBAO_CLIENT_CERT", certificate.as_str()), ("OPENBAO_CLIENT_KEY", key.as_str())];
 
-    let with = |more: &[(&str, &str)]| child(&[&base[..], &client[..], more].concat());
+    let with = |more: &[(&str, &str)]| child("as_the_child", &[&base[..], &client[..], more].concat());
     let trusted = with(&[("OPENBAO_CACERT", ca_file.as_str())]);
     assert!(trusted.contains("result: 1\n") && !trusted.contains("warning:"), "{trusted}");
     let bundle = with(&[("REQUESTS_CA_BUNDLE", ca_file.as_str())]);
@@ -100,8 +101,30 @@ async fn the_environment_s_files_and_switches_are_honoured() {
     );
     let absent = with(&[("OPENBAO_CACERT", "/absent/ca.pem")]);
     assert!(absent.contains("INVALID_SETTING") && absent.contains("/absent/ca.pem"), "{absent}");
-    assert!(child(&[]).contains("MISSING_SETTING"), "an empty environment names what is missing");
+    assert!(child("as_the_child", &[]).contains("MISSING_SETTING"), "an empty environment names what is missing");
     remove(&folder);
+}
+
+#[tokio::test]
+#[ignore = "run by the test below, in an environment of its own"]
+async fn as_the_readme() -> baokit::Result<()> {
+    let connect = |token: &str| println!("connected with {token}");
+    let client = baokit::Client::from_env()?;
+    let token = client.read("openbao+kv2://secret/app/api#token").await?;
+    connect(token.expose_str()?);
+    let done = client.rotate("openbao+kv2://secret/app/api#token", "new-value").await?;
+    println!("{} -> {}", done.old_version, done.new_version);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_five_lines_of_the_readme_work() {
+    let server = DevServer::start().await.unwrap();
+    let client = Client::builder().url(server.url()).token("root").allowed_mounts(["secret"]).build().unwrap();
+    client.write(URI, "old-value").await.unwrap();
+    let environment = [("OPENBAO_URL", server.url()), ("OPENBAO_TOKEN", "root"), ("TENANT_ALLOWED_MOUNTS", "secret")];
+    let printed = child("as_the_readme", &environment);
+    assert!(printed.contains("connected with old-value\n1 -> 2\n"), "{printed}");
 }
 
 fn remove(folder: &Path) {

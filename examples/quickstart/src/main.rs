@@ -90,7 +90,7 @@ async fn run() -> Result<()> {
 async fn connect() -> Result<(Client, Option<DevServer>)> {
     let named = ["OPENBAO_URL", "BAO_URL", "BAO_ADDR", "VAULT_URL", "VAULT_ADDR"];
     if named.iter().any(|key| std::env::var_os(key).is_some_and(|value| !value.is_empty())) {
-        let client = Client::builder_from_env().allowed_mounts(["secret"]).deadline(Duration::from_secs(10)).build()?;
+        let client = Client::builder_from_env().allowed_mounts(["secret"]).deadline(Duration::from_secs(5)).build()?;
         return Ok((client, None));
     }
     let server = DevServer::start()

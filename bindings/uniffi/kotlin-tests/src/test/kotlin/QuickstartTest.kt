@@ -45,14 +45,30 @@ class QuickstartTest {
         runBlocking {
             val env = mapOf("OPENBAO_URL" to url, "OPENBAO_TOKEN" to "root", "TENANT_ALLOWED_MOUNTS" to "secret")
             ready(Client.fromEnv(env))
-            Client.fromEnv(env).use { client ->
-                client.write("openbao+kv2://secret/app/api", mapOf("token" to "old-value"))
-                val token = client.read("openbao+kv2://secret/app/api#token").use { it.exposeString() }
-                val done = client.rotate("openbao+kv2://secret/app/api#token", "new-value")
-                assertEquals("old-value, 1 -> 2", "$token, ${done.oldVersion} -> ${done.newVersion}")
-            }
+            Client.fromEnv(env).use { it.write(URI, mapOf("token" to "old-value")) }
+            System.env = env
+            val client = Client.fromEnv(System.getenv())
+            val token = client.read("openbao+kv2://secret/app/api#token").use { it.exposeString() }
+            connect(token)
+            val done = client.rotate("openbao+kv2://secret/app/api#token", "new-value")
+            println("${done.oldVersion} -> ${done.newVersion}")
+            client.close()
+            assertEquals("old-value, 1 -> 2", "$connected, ${done.oldVersion} -> ${done.newVersion}")
         }
     }
+}
+
+/** Stands before Java's own, so that the README's lines can stand in a test as they are. */
+private object System {
+    var env: Map<String, String> = emptyMap()
+
+    fun getenv() = env
+}
+
+private var connected = ""
+
+private fun connect(token: String) {
+    connected = token
 }
 
 /** A server has started when it has the mount; a real one is healthy a moment before that. */

@@ -1,0 +1,37 @@
+//! `baokit._baokit`: the Rust half of the Python package baokit.
+//!
+//! A shell around the crate `baokit`: it turns Python's values into Rust's and back, waits with the
+//! interpreter lock released, and decides nothing. `client` has the two clients, `run` how their
+//! calls are waited for, `settings` the keyword arguments, `values` JSON and secrets, `types` URIs
+//! and answers, `errors` exceptions, `testing` the dev server. What needs no Rust, such as the classes
+//! of exceptions and answers, is in the package's Python files.
+
+mod client;
+mod errors;
+mod run;
+mod settings;
+mod testing;
+mod types;
+mod values;
+
+use pyo3::prelude::*;
+
+/// Everything that `baokit/__init__.py` and `baokit/testing.py` pick from.
+#[pymodule]
+fn _baokit(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    run::set_up(module.py())?;
+    module.add("ERROR_CODES", errors::table(module.py())?)?;
+    module.add_class::<client::Client>()?;
+    module.add_class::<client::AsyncClient>()?;
+    module.add_class::<client::Kv2>()?;
+    module.add_class::<client::AsyncKv2>()?;
+    module.add_class::<values::Secret>()?;
+    module.add_class::<values::SecretValue>()?;
+    module.add_function(wrap_pyfunction!(types::_parse_uri, module)?)?;
+    module.add_function(wrap_pyfunction!(types::_parse_prefix, module)?)?;
+    module.add_function(wrap_pyfunction!(types::_parse_pointer, module)?)?;
+    module.add_function(wrap_pyfunction!(types::_parse_ref, module)?)?;
+    module.add_class::<testing::DevServer>()?;
+    module.add_class::<testing::Logged>()?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,264 @@
+//! Waiting for Rust from Python: one tokio runtime for the process, a wait that blocks with the
+//! interpreter lock released, a wait for asyncio, and Rust's log records on their way to `logging`.
+
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use baokit::Error;
+use log::{LevelFilter, Log, Metadata, Record};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::{IntoPyObjectExt, intern};
+use pyo3_async_runtimes::TaskLocals;
+use pyo3_async_runtimes::generic;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::timeout;
+
+use crate::errors::OrRaise;
+
+/// How often a blocked thread looks whether Ctrl-C was pressed.
+const SIGNALS: Duration = Duration::from_millis(50);
+/// Threads that hand results to event loops. Each waits for the interpreter lock, which one holds.
+const HANDOVERS: usize = 16;
+
+/// The runtime, and the process that it belongs to.
+static RUNTIME: Mutex<Option<(u32, Arc<Runtime>)>> = Mutex::new(None);
+
+/// How many threads of ours are inside the interpreter or wait for its lock, and whether more may.
+static VISITORS: AtomicUsize = AtomicUsize::new(0);
+static CLOSED: AtomicBool = AtomicBool::new(false);
+/// How long the end of the program waits for them.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Takes the interpreter lock on a thread that may be none of Python's. Nothing where the
+/// interpreter is about to end: who is inside when it does brings the process down.
+fn visit<T>(call: impl FnOnce(Python<'_>) -> T) -> Option<T> {
+    VISITORS.fetch_add(1, Ordering::SeqCst);
+    let result = if CLOSED.load(Ordering::SeqCst) { None } else { Python::try_attach(call) };
+    VISITORS.fetch_sub(1, Ordering::SeqCst);
+    result
+}
+
+/// Called at the end of the program, while the interpreter still runs.
+#[pyfunction]
+fn _farewell(py: Python<'_>) {
+    CLOSED.store(true, Ordering::SeqCst);
+    py.detach(|| {
+        let start = Instant::now();
+        while VISITORS.load(Ordering::SeqCst) > 0 && start.elapsed() < FAREWELL {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+/// The runtime of this process. A fork has no threads but its own, so it gets a runtime of its own,
+/// and the parent's is left alone. The interpreter lock, which a fork waits for, is held while the
+/// mutex is: so no fork finds it locked.
+fn runtime(_: Python<'_>) -> PyResult<Arc<Runtime>> {
+    let mut place = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = std::process::id();
+    if let Some((owner, runtime)) = &*place
+        && *owner == process
+    {
+        return Ok(runtime.clone());
+    }
+    if place.is_some() {
+        // Whoever was inside did not come along through the fork.
+        VISITORS.store(0, Ordering::SeqCst);
+    }
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2).max_blocking_threads(HANDOVERS).thread_name("baokit").enable_all();
+    let runtime = Arc::new(builder.build()?);
+    // Never dropped: dropping the parent's would wait for threads that this process does not have.
+    std::mem::forget(place.replace((process, runtime.clone())));
+    Ok(runtime)
+}
+
+/// Makes the Python object for what a call came to, once the interpreter lock is held again.
+pub type Show<T> = for<'py> fn(Python<'py>, T) -> PyResult<Bound<'py, PyAny>>;
+
+/// Waits for a call with the interpreter lock released. An exception that a signal's handler raises,
+/// such as `KeyboardInterrupt`, drops the call, and with it the request.
+pub fn block<T: Send>(
+    py: Python<'_>,
+    show: Show<T>,
+    call: impl Future<Output = Result<T, Error>> + Send,
+) -> PyResult<Py<PyAny>> {
+    if Handle::try_current().is_ok() {
+        // A logging handler, for one, that runs for a record of ours.
+        return Err(PyRuntimeError::new_err("a blocking call can't be made from within one"));
+    }
+    follow_log_level(py)?;
+    let runtime = runtime(py)?;
+    let result = py.detach(|| runtime.block_on(interruptible(call)))?;
+    Outcome { result, show }.into_py_any(py)
+}
+
+async fn interruptible<T>(call: impl Future<Output = T>) -> PyResult<T> {
+    let mut call = pin!(call);
+    loop {
+        match timeout(SIGNALS, call.as_mut()).await {
+            Ok(done) => return Ok(done),
+            // At the end of the program there is nobody left to ask.
+            Err(_) => visit(|py| py.check_signals()).unwrap_or(Ok(()))?,
+        }
+    }
+}
+
+/// The same call for asyncio: a coroutine that sends nothing until it is awaited, and whose
+/// cancellation drops the call.
+pub fn coroutine<T: Send + 'static>(
+    py: Python<'_>,
+    show: Show<T>,
+    call: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> PyResult<Py<PyAny>> {
+    static RUN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let start: Start = Box::new(move |py| {
+        if CLOSED.load(Ordering::SeqCst) {
+            return Err(PyRuntimeError::new_err("the program is ending: nobody could hand the result over"));
+        }
+        follow_log_level(py)?;
+        let runtime = runtime(py)?;
+        let locals = TaskLocals::with_running_loop(py)?;
+        // Tasks that the call starts find the runtime that they are on.
+        let _entered = runtime.enter();
+        generic::future_into_py_with_locals::<Tokio, _, _>(py, locals, async move {
+            Ok(Outcome { result: call.await, show })
+        })
+    });
+    let run = RUN.import(py, "baokit._coroutine", "run")?;
+    Ok(run.call1((Call(Mutex::new(Some(start))),))?.unbind())
+}
+
+type Start = Box<dyn for<'py> FnOnce(Python<'py>) -> PyResult<Bound<'py, PyAny>> + Send>;
+
+/// A call that has not begun. It keeps the arguments out of Python's frames, where a traceback with
+/// local variables would show them.
+#[pyclass(module = "baokit", frozen)]
+struct Call(Mutex<Option<Start>>);
+
+#[pymethods]
+impl Call {
+    /// Begins; returns a future of the running event loop.
+    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let start = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        start.ok_or_else(|| PyRuntimeError::new_err("this call has begun already"))?(py)
+    }
+}
+
+/// What a call came to, and how it is shown.
+struct Outcome<T> {
+    result: Result<T, Error>,
+    show: Show<T>,
+}
+
+impl<'py, T> IntoPyObject<'py> for Outcome<T> {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        (self.show)(py, self.result.or_raise(py)?)
+    }
+}
+
+/// The runtime as pyo3-async-runtimes sees it. Its own keeps one runtime for good, also in a fork.
+/// Everything runs inside ours, so the current one is the right one.
+struct Tokio;
+
+struct Failed(JoinError);
+
+struct Task(JoinHandle<()>);
+
+impl Future for Task {
+    type Output = Result<(), Failed>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map_err(Failed)
+    }
+}
+
+impl generic::JoinError for Failed {
+    fn is_panic(&self) -> bool {
+        self.0.is_panic()
+    }
+
+    fn into_panic(self) -> Box<dyn std::any::Any + Send> {
+        self.0.into_panic()
+    }
+}
+
+impl generic::Runtime for Tokio {
+    type JoinError = Failed;
+    type JoinHandle = Task;
+
+    fn spawn<F: Future<Output = ()> + Send + 'static>(task: F) -> Task {
+        Task(tokio::spawn(task))
+    }
+
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(task: F) -> Task {
+        // What is handed over when the interpreter has ended has no one to go to.
+        Task(tokio::task::spawn_blocking(|| visit(|_| task()).unwrap_or_default()))
+    }
+}
+
+impl generic::ContextExt for Tokio {
+    fn scope<F, R>(_: TaskLocals, task: F) -> Pin<Box<dyn Future<Output = R> + Send>>
+    where
+        F: Future<Output = R> + Send + 'static,
+    {
+        // No Rust of ours calls back into asyncio, so no task needs to know its loop.
+        Box::pin(task)
+    }
+
+    fn get_task_locals() -> Option<TaskLocals> {
+        None
+    }
+}
+
+/// What is set up once, when the module is imported: the farewell, and the way of log records.
+///
+/// Records of baokit, and of nothing below it, go to the logger `baokit`. Levels are asked for each
+/// record, so that a change of Python's logging is seen.
+pub fn set_up(py: Python<'_>) -> PyResult<()> {
+    let logger = pyo3_log::Logger::new(py, pyo3_log::Caching::Loggers)?
+        .filter(LevelFilter::Off)
+        .filter_target("baokit".to_owned(), LevelFilter::Debug);
+    // It fails where the module is imported a second time: then the first logger goes on.
+    let _ = log::set_boxed_logger(Box::new(WhilePythonRuns(logger)));
+    py.import("atexit")?.call_method1("register", (wrap_pyfunction!(_farewell, py)?,))?;
+    follow_log_level(py)
+}
+
+/// The logger, silent once the interpreter has ended.
+struct WhilePythonRuns(pyo3_log::Logger);
+
+impl Log for WhilePythonRuns {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.0.enabled(record.metadata()) {
+            let _ = visit(|_| self.0.log(record));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Debug records, one for each request, are made only while somebody wants them: each has to take
+/// the interpreter lock.
+fn follow_log_level(py: Python<'_>) -> PyResult<()> {
+    static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    const DEBUG: u8 = 10;
+    let logger = LOGGER
+        .get_or_try_init(py, || py.import("logging")?.call_method1("getLogger", ("baokit",)).map(Bound::unbind))?;
+    let debug = logger.bind(py).call_method1(intern!(py, "isEnabledFor"), (DEBUG,))?.is_truthy()?;
+    log::set_max_level(if debug { LevelFilter::Debug } else { LevelFilter::Warn });
+    Ok(())
+}
