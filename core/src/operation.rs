@@ -8,10 +8,11 @@ mod kv2;
 mod rotation;
 mod secrets;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::auth::{Renewal, TokenInfo};
-use crate::call::{self, Call};
+use crate::call::{self, Answer, Call, Spec};
 use crate::config::Settings;
 use crate::drive::{Host, POLL, Shared, drive, within};
 use crate::error::{Code, Error, Result};
@@ -156,12 +157,18 @@ impl<H: Host> Operation<'_, H> {
         call: Call<T>,
         conclude: impl FnOnce(T, Option<Generation>) -> Result<U>,
     ) -> Result<U> {
+        let (answer, exchange) = self.carry_out(call.spec.clone()).await?;
+        let result = call.read(answer).and_then(|value| conclude(value, exchange.generation()));
+        result.map_err(|error| self.client.shared.with(|session| exchange.place(session, error)))
+    }
+
+    /// What is the same for all calls, compiled once for all of them: wasm is paid by the byte.
+    async fn carry_out(&self, spec: Arc<Spec>) -> Result<(Answer, Exchange)> {
         let Client { host, shared, .. } = self.client;
         let mut seed = [0; 8];
         host.random(&mut seed);
-        let mut exchange = Exchange::new(call.spec.clone(), self.deadline, u64::from_ne_bytes(seed));
+        let mut exchange = Exchange::new(spec, self.deadline, u64::from_ne_bytes(seed));
         let answer = drive(host, shared, &mut exchange).await?;
-        let result = call.read(answer).and_then(|value| conclude(value, exchange.generation()));
-        result.map_err(|error| shared.with(|session| exchange.place(session, error)))
+        Ok((answer, exchange))
     }
 }

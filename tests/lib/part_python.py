@@ -5,7 +5,6 @@ has: the whole suite runs on the newest, the flow (log in, write, read, rotate, 
 server and a real one) on the others. What is installed lies in tests/.tools/python.
 """
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -45,7 +44,7 @@ def python(part):
             continue
         reports = ROOT / "target" / "vectors"
         reports.mkdir(parents=True, exist_ok=True)
-        servers = {"FLOW_SERVER": str(_target_folder() / "debug" / "flow-server"), "VECTORS_REPORTS": str(reports)}
+        servers = {"FLOW_SERVER": str(tools.target_folder() / "debug" / "flow-server"), "VECTORS_REPORTS": str(reports)}
         # -s: the figures that the tests print (memory, import time, Ctrl-C, vectors) are to be seen.
         part.pytest(f"everything on Python {version}", [*suite, "-s", "tests"], timeout=SUITE_LIMIT, cwd=FACE, env=servers)
 
@@ -114,11 +113,3 @@ def _environment(part, version, interpreter, wheel, needs):
     }
     done = all(part.check(title, command, timeout=INSTALL_LIMIT) for title, command in steps.items())
     return program if done else None
-
-
-def _target_folder():
-    command = ["cargo", "metadata", "--no-deps", "--format-version=1", "-q"]
-    status, text = run(command, timeout=120, quiet=True)
-    if status != 0:
-        raise CannotRun(f"cargo metadata failed: {text.strip()}")
-    return Path(json.loads(text[text.index("{"):])["target_directory"])

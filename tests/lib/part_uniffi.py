@@ -26,7 +26,7 @@ START_LIMIT = 30
 def uniffi(part):
     """Kotlin: the jar in a fresh project; Swift: the generated sources"""
     tools.system_package("mvn", "maven")
-    target = _target_folder()
+    target = tools.target_folder()
     build = [
         ["-p", "baokit-uniffi", "--release", "--lib"],
         ["-p", "baokit-uniffi", "--features", "cli", "--bin", "baokit-bindgen"],
@@ -154,10 +154,3 @@ def _jna_folder():
     system = {"Darwin": "darwin"}.get(platform.system(), "linux")
     machine = {"x86_64": "x86-64", "amd64": "x86-64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
     return f"{system}-{machine}"
-
-
-def _target_folder():
-    status, text = run(["cargo", "metadata", "--no-deps", "--format-version=1", "-q"], timeout=120, quiet=True)
-    if status != 0:
-        raise CannotRun(f"cargo metadata failed: {text.strip()}")
-    return Path(json.loads(text[text.index("{"):])["target_directory"])

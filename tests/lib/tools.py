@@ -3,10 +3,12 @@
 Tools from crates go into tests/.tools, which git ignores, in the versions that are pinned here.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from children import ROOT, CannotRun, run
 
@@ -47,6 +49,15 @@ def python_pip():
     """pip, which some systems leave out of their Python."""
     probe = ["python3", "-m", "pip", "--version"]
     system_package("pip for python3", "python3-pip", lambda: run(probe, timeout=60, quiet=True)[0] == 0)
+
+
+def target_folder(manifest="--manifest-path=Cargo.toml"):
+    """Where cargo puts what it builds of a workspace."""
+    command = ["cargo", "metadata", manifest, "--no-deps", "--format-version=1", "-q"]
+    status, text = run(command, timeout=120, quiet=True)
+    if status != 0:
+        raise CannotRun(f"{' '.join(command)} failed: {text.strip()}")
+    return Path(json.loads(text[text.index("{"):])["target_directory"])
 
 
 def system_package(program, package, is_there=None):
