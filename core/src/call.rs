@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::error::{Code, Error, Result};
 use crate::http::{Body, Method};
-use crate::secret::{SecretValue, to_body};
+use crate::secret::{MAX_DEPTH, SecretValue, require_depth, to_body};
 use crate::uri::path::ApiPath;
 pub(crate) use answer::Answer;
 
@@ -119,7 +119,10 @@ pub(crate) fn request(
     let replay = if method == Method::Get { Replay::Idempotent } else { Replay::Unsafe };
     let target = format!("/v1/{}{}", path.wire(), if list { "?list=true" } else { "" });
     match body {
-        Some(body) => Call::with_body(method, target, replay, body, Answer::whole),
+        Some(body) => {
+            require_depth(body, MAX_DEPTH)?;
+            Call::with_body(method, target, replay, body, Answer::whole)
+        }
         None => Ok(Call::new(method, target, replay, Answer::whole)),
     }
 }

@@ -15,7 +15,6 @@ use crate::call::Answer;
 use crate::error::Result;
 use crate::exchange::{Exchange, Input, Step};
 use crate::http::{Failure, FailureKind, Request, Response};
-use crate::session::token::Ticket;
 use crate::session::{Now, Session};
 
 /// What core needs from the world.
@@ -80,10 +79,15 @@ impl Shared {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn flight_moved(&self, ticket: Ticket) {
+    /// Ends when the session is as it is waited for, or closed.
+    async fn until(&self, is_so: impl Fn(&Session) -> bool) {
         loop {
             let listener = self.moved.listen();
-            if self.lock().tokens.has_moved(ticket) {
+            let over = {
+                let session = self.lock();
+                session.closed || is_so(&session)
+            };
+            if over {
                 return;
             }
             listener.await;
@@ -111,6 +115,10 @@ pub(crate) async fn drive<H: Host>(host: &H, shared: &Shared, exchange: &mut Exc
         let now = host.now();
         input = match shared.with(|session| running.exchange.step(session, now, input)) {
             Step::Done(result) => return result,
+            Step::Wait(duration) if host.wakes_across_tasks() => {
+                within(host, duration, shared.until(|_| false)).await;
+                Input::Elapsed
+            }
             Step::Wait(duration) => {
                 host.sleep(duration).await;
                 Input::Elapsed
@@ -119,10 +127,12 @@ pub(crate) async fn drive<H: Host>(host: &H, shared: &Shared, exchange: &mut Exc
                 host.sleep(limit.min(POLL)).await;
                 Input::Elapsed
             }
-            Step::Join(ticket, limit) => match within(host, limit, shared.flight_moved(ticket)).await {
-                Some(()) => Input::FlightMoved,
-                None => Input::Elapsed,
-            },
+            Step::Join(ticket, limit) => {
+                match within(host, limit, shared.until(|session| session.tokens.has_moved(ticket))).await {
+                    Some(()) => Input::FlightMoved,
+                    None => Input::Elapsed,
+                }
+            }
             Step::Send(request, limit) => match within(host, limit, host.send(request)).await {
                 Some(Ok(response)) => Input::Response(response),
                 Some(Err(failure)) => Input::Failed(failure),

@@ -44,6 +44,6 @@ pub use config::Settings;
 pub use drive::Host;
 pub use error::{Code, Error, Family, Result};
 pub use operation::{Change, Client};
-pub use secret::{Secret, SecretValue};
+pub use secret::{MAX_DEPTH, Secret, SecretValue};
 pub use session::Now;
 pub use uri::SecretUri;

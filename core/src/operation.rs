@@ -60,6 +60,7 @@ impl<H: Host> Client<H> {
     /// carried out.
     pub fn close(&self) {
         self.shared.with(Session::close);
+        self.places.open();
     }
 
     /// Sends a request that baokit does not model, such as `request("GET", "sys/mounts", None)`,

@@ -50,6 +50,30 @@ impl SecretValue {
     }
 }
 
+/// The deepest that a whole secret, or the body of any request, may be nested; the outermost object
+/// counts as one. An answer nests what it carries in two more, and JSON is read to 128 levels.
+pub const MAX_DEPTH: usize = 100;
+
+/// Refuses what could be written and not be read again.
+pub(crate) fn require_depth(value: &SecretValue, deepest: usize) -> Result<()> {
+    if is_within(&value.0, deepest) {
+        return Ok(());
+    }
+    let reason = format!("the value is nested deeper than {MAX_DEPTH} levels");
+    Err(Error::new(Code::InvalidValue).because(reason))
+}
+
+fn is_within(value: &Value, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else {
+        return !(value.is_object() || value.is_array());
+    };
+    match value {
+        Value::Array(items) => items.iter().all(|item| is_within(item, below)),
+        Value::Object(map) => map.values().all(|item| is_within(item, below)),
+        _ => true,
+    }
+}
+
 /// What sort of JSON value it is, for error texts.
 pub(crate) fn kind(value: &Value) -> &'static str {
     match value {

@@ -197,6 +197,70 @@ fn a_scalar_for_a_whole_secret_is_refused_before_anything_is_sent() {
     assert_eq!((error.code(), world.seen().len()), (Code::InvalidValue, 0));
 }
 
+/// So many arrays in each other.
+fn nested(levels: usize) -> serde_json::Value {
+    (1..levels).fold(serde_json::json!([]), |inner, _| serde_json::json!([inner]))
+}
+
+#[test]
+fn what_could_be_written_and_not_be_read_again_is_refused_before_anything_is_sent() {
+    let world = World::new(|seen| if seen.body.is_empty() { secret(1) } else { written(2) });
+    let client = world.client(World::settings(1));
+    let whole = |levels| SecretValue::from(serde_json::json!({"token": nested(levels)}));
+    for error in [
+        world.run(client.write("openbao+kv2://secret/app", whole(100))).unwrap_err(),
+        world.run(client.write(URI, nested(100))).unwrap_err(),
+        world.run(client.rotate(URI, nested(100))).unwrap_err(),
+        world.run(client.kv2_write("secret", "app", &whole(100), Some(1))).unwrap_err(),
+        world.run(client.request("POST", "secret/data/app", Some(&nested(101).into()))).unwrap_err(),
+    ] {
+        assert_eq!(error.code(), Code::InvalidValue, "{error}");
+    }
+    assert!(world.seen().is_empty());
+    world.run(client.write("openbao+kv2://secret/app", whole(99))).unwrap();
+    world.run(client.write(URI, nested(99))).unwrap();
+}
+
+#[test]
+fn what_is_nested_as_deep_as_allowed_is_read_back() {
+    let deep =
+        serde_json::json!({"data": {"data": {"token": nested(99)}, "metadata": {"version": 1, "created_time": ""}}});
+    let world = World::new(move |_| json(200, deep.to_string()));
+    let client = world.client(World::settings(1));
+    assert_eq!(world.run(client.read(URI)).unwrap().expose(), &nested(99));
+
+    let world = World::new(|_| json(200, format!("{}{}", "[".repeat(200), "]".repeat(200))));
+    let error = world.run(world.client(World::settings(1)).read(URI)).unwrap_err();
+    assert!(error.to_string().contains("nested too deep"), "{error}");
+}
+
+#[test]
+fn closing_ends_the_waits_of_those_under_way() {
+    // One waits for the server's wish, one for a place.
+    let world = World::new(|_| {
+        Reply::Answer(
+            baokit_core::http::Response::new(429, zeroize::Zeroizing::new(br#"{"errors":[]}"#.to_vec()))
+                .header("Content-Type", b"application/json")
+                .header("Retry-After", b"20"),
+        )
+    });
+    let client = world.client(World::settings(1).max_concurrent(1));
+    let results = world.run_all((0..3).map(|i| {
+        let (client, world) = (&client, &world);
+        async move {
+            if i < 2 {
+                return client.read(URI).await.map(drop);
+            }
+            baokit_core::Host::sleep(world, SECOND).await;
+            client.close();
+            Ok(())
+        }
+    }));
+    let codes: Vec<_> = results.into_iter().filter_map(|result| Some(result.err()?.code())).collect();
+    assert_eq!((codes, world.seen().len()), (vec![Code::ClientClosed; 2], 1));
+    assert!(world.elapsed() <= SECOND, "{:?}", world.elapsed());
+}
+
 #[test]
 fn a_cas_write_without_an_answer_is_sent_again_and_makes_good() {
     let mut first = true;

@@ -113,6 +113,34 @@ fn a_log_in_that_can_not_succeed_is_not_tried_by_each_who_waited_for_it() {
 }
 
 #[test]
+fn a_follower_with_more_time_than_its_leader_tries_on_when_the_leader_was_throttled() {
+    let mut throttle = true;
+    let world = World::slow(move |seen| match is_login(seen) {
+        true if std::mem::take(&mut throttle) => (
+            3 * SECOND,
+            Reply::Answer(
+                baokit_core::http::Response::new(429, zeroize::Zeroizing::new(br#"{"errors":[]}"#.to_vec()))
+                    .header("Content-Type", b"application/json")
+                    .header("Retry-After", b"4"),
+            ),
+        ),
+        true => (Duration::ZERO, logged_in(1, 3600)),
+        false => (Duration::ZERO, secret(1)),
+    });
+    let client = world.client(World::app_role(1).deadline(5 * SECOND));
+    let results = world.run_all((0..2).map(|i| {
+        let (client, world) = (&client, &world);
+        async move {
+            // The leader is told to wait beyond its 5 s after three of them; the other began at two.
+            baokit_core::Host::sleep(world, i * 2 * SECOND).await;
+            client.read(URI).await.map(drop)
+        }
+    }));
+    assert_eq!(results[0].as_ref().unwrap_err().code(), Code::RateLimited);
+    assert!(results[1].is_ok());
+}
+
+#[test]
 fn an_outage_is_asked_by_one_log_in_at_a_time_up_to_the_deadline_of_all() {
     let world = World::new(|_| Reply::Fail(baokit_core::http::FailureKind::Connect));
     let client = world.client(World::app_role(1).max_concurrent(1000));

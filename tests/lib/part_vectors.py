@@ -24,11 +24,11 @@ def vectors(part):
         for kind in kinds:
             counts = tally["kinds"].get(kind, {"cases": 0, "passed": 0, "skipped": 0})
             good, cases, skipped = good + counts["passed"], cases + counts["cases"], skipped + counts["skipped"]
-            cells.append(f"{counts['passed']}/{counts['cases'] - counts['skipped']}")
-        share = 100 * good / max(cases - skipped, 1)
-        print(f"{face:<16}" + "".join(f"{cell:>16}" for cell in cells) + f"{share:>8.1f} %")
-        if skipped:
-            needs = sorted({case["need"] for case in tally["skipped"]})
-            print(f"{'':<16}{skipped} skipped, which need what it can't have: {', '.join(needs)}")
+            cells.append(f"{counts['passed']}/{counts['cases']}")
+        print(f"{face:<16}" + "".join(f"{cell:>16}" for cell in cells) + f"{100 * good / max(cases, 1):>8.1f} %")
+        needs = {case["need"] for case in tally["skipped"]}
+        if needs:
+            print(f"{'':<16}{skipped} skipped, which need {', '.join(sorted(needs))}")
+        part.verdict(f"{face} skips nothing", needs and f"it lacks {', '.join(sorted(needs))}")
         bad = cases - skipped - good
         part.verdict(f"every vector in {face}", (bad or not good) and f"{bad} differ: {tally['failures'][:5]}")

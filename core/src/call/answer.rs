@@ -221,6 +221,8 @@ pub(crate) fn parse<T: DeserializeOwned>(spec: &Spec, response: &Response) -> Re
     }
     serde_json::from_slice(response.body()).or_else(|error| {
         let what = match error.classify() {
+            // serde's own text, which quotes nothing here.
+            _ if error.to_string().starts_with("recursion limit") => "the JSON is nested too deep",
             serde_json::error::Category::Eof => "the JSON is cut off",
             serde_json::error::Category::Data => "the JSON has another shape",
             serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",

@@ -10,7 +10,7 @@ use super::answer::{Said, parse};
 use super::{Answer, Call, Replay};
 use crate::error::{Code, Error, Result};
 use crate::http::Method;
-use crate::secret::{Secret, SecretValue};
+use crate::secret::{MAX_DEPTH, Secret, SecretValue, require_depth};
 use crate::uri::SecretUri;
 use crate::uri::path::{Mount, SecretPath};
 
@@ -162,6 +162,7 @@ impl Written {
 /// `POST mount/data/path`. With `cas` it can be sent again without making a second version.
 pub(crate) fn write(at: Address<'_>, data: &SecretValue, cas: Option<u64>) -> Result<Call<Written>> {
     let replay = if cas.is_some() { Replay::Guarded } else { Replay::Unsafe };
+    require_depth(data, MAX_DEPTH)?;
     let body = WriteBody { data: data.expose(), options: cas.map(|cas| WriteOptions { cas }) };
     Call::with_body(Method::Post, at.target("data"), replay, &body, |spec, answer| answer.data(spec))
 }

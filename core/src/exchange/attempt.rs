@@ -174,14 +174,13 @@ impl Attempt {
 
     /// Waits until all nodes may be asked once more.
     fn wait(&mut self, session: &Session, now: Duration) -> Progress {
-        let throttled = self.throttled.take();
-        let wait = match throttled {
+        let wait = match self.throttled.take() {
             Some(wish) => self.backoff.throttled(wish),
             None => self.backoff.failed(),
         };
         // A wait that outlives the deadline helps nobody: what is known now is the answer.
         if now.saturating_add(wait) >= self.deadline {
-            self.expired = throttled.is_none();
+            self.expired = true;
             return self.give_up(session);
         }
         Progress::Wait(wait)

@@ -7,7 +7,7 @@ use super::{Change, Client, Operation};
 use crate::call::kv2::{self, Address, Held, Versions, Written};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
-use crate::secret::{Secret, SecretValue, kind};
+use crate::secret::{MAX_DEPTH, Secret, SecretValue, kind, require_depth};
 use crate::uri::tenant::TenantUri;
 use crate::uri::{ParseOptions, SecretUri};
 
@@ -118,8 +118,9 @@ impl<H: Host> Client<H> {
         if uri.version().is_some() {
             return Err(Error::new(Code::VersionNotAllowed).about(uri.to_string()));
         }
-        if uri.fragment().is_none() {
-            require_object(&value, uri)?;
+        match uri.fragment() {
+            Some(_) => require_depth(&value, MAX_DEPTH - 1)?,
+            None => require_object(&value, uri)?,
         }
         let operation = self.begin().await?;
         let mut round = 1;
@@ -149,10 +150,10 @@ async fn write_after_read<H: Host>(
 
 /// Refuses what OpenBao would refuse: the data of a whole secret that is no object.
 pub(super) fn require_object(value: &SecretValue, name: impl Display) -> Result<()> {
-    let value = value.expose();
-    if value.is_object() {
-        return Ok(());
+    if value.expose().is_object() {
+        return require_depth(value, MAX_DEPTH);
     }
+    let value = value.expose();
     let reason = format!("a whole secret is an object, and the value is {}", kind(value));
     Err(Error::new(Code::InvalidValue).about(name.to_string()).because(reason))
 }

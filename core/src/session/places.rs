@@ -46,6 +46,19 @@ impl Places {
         Place { places: self, turn }
     }
 
+    /// Ends the queue: whoever waits, and whoever comes, has a place. A closed client refuses them.
+    pub fn open(&self) {
+        let mut state = self.lock();
+        // No more operations than this can ever be under way.
+        state.free = usize::MAX / 2;
+        let queue = std::mem::take(&mut state.queue);
+        queue.iter().for_each(|turn| turn.has_come.store(true, Ordering::Release));
+        drop(state);
+        for turn in queue {
+            turn.came.notify(usize::MAX);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
