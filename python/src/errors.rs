@@ -3,7 +3,7 @@
 //! have) are `TypeError` and `ValueError`, with a code where one fits.
 
 use baokit::{Code, Error};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -44,12 +44,28 @@ impl<T> OrRaise<T> for Result<T, Error> {
 /// A `TypeError`: the place, what belongs there and the type that came, never the value.
 pub fn wrong_type(place: &str, expected: &str, got: &Bound<'_, PyAny>, code: Code) -> PyErr {
     let name = got.get_type().name().map_or_else(|_| "another type".to_owned(), |name| name.to_string());
-    coded(got.py(), PyTypeError::new_err(format!("{place} must be {expected}, not {name}")), code)
+    type_error(got.py(), format!("{place} must be {expected}, not {name}"), code)
+}
+
+/// A `TypeError` about something else than one value's type.
+pub fn type_error(py: Python<'_>, message: String, code: Code) -> PyErr {
+    coded(py, PyTypeError::new_err(message), code)
+}
+
+/// An `OverflowError`: a number that doesn't even fit into the type that core takes.
+pub fn out_of_range(py: Python<'_>, place: &str, code: Code) -> PyErr {
+    coded(py, PyOverflowError::new_err(format!("{place} is out of range")), code)
 }
 
 /// A `ValueError` about a place, never with the value.
 pub fn wrong_value(py: Python<'_>, place: &str, reason: &str, code: Code) -> PyErr {
     coded(py, PyValueError::new_err(format!("{place}: {reason}")), code)
+}
+
+/// An error that another one is behind: Python's own, or that of a caller's class.
+pub fn caused(py: Python<'_>, error: PyErr, cause: PyErr) -> PyErr {
+    error.set_cause(py, Some(cause));
+    error
 }
 
 fn coded(py: Python<'_>, error: PyErr, code: Code) -> PyErr {

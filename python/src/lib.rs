@@ -16,7 +16,8 @@ mod values;
 
 use pyo3::prelude::*;
 
-/// Everything that `baokit/__init__.py` and `baokit/testing.py` pick from.
+/// Everything that `baokit/__init__.py` exports, and in attributes beside `__all__` what the package's
+/// other files pick.
 #[pymodule]
 fn _baokit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     run::set_up(module.py())?;
@@ -31,7 +32,6 @@ fn _baokit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(types::_parse_prefix, module)?)?;
     module.add_function(wrap_pyfunction!(types::_parse_pointer, module)?)?;
     module.add_function(wrap_pyfunction!(types::_parse_ref, module)?)?;
-    module.add_class::<testing::DevServer>()?;
-    module.add_class::<testing::Logged>()?;
+    module.setattr("DevServer", module.py().get_type::<testing::DevServer>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

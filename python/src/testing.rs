@@ -7,6 +7,8 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::types::answer;
+
 /// An OpenBao-compatible server in memory, on 127.0.0.1 and a free port. It protects nothing.
 #[pyclass(module = "baokit.testing", frozen)]
 pub struct DevServer(Mutex<Option<baokit_devserver::DevServer>>);
@@ -55,8 +57,9 @@ impl DevServer {
 
     /// The requests so far, in the order of their answers.
     #[getter]
-    fn requests(&self) -> PyResult<Vec<Logged>> {
-        self.with(|server| server.requests().into_iter().map(Logged::from).collect())
+    fn requests<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let requests = self.with(baokit_devserver::DevServer::requests)?;
+        requests.into_iter().map(|it| answer(py, "Request", (it.method, it.target, it.headers, it.status))).collect()
     }
 
     /// Empties the log of requests.
@@ -98,32 +101,5 @@ impl DevServer {
 
     fn __repr__(&self) -> String {
         self.url().map_or_else(|_| "DevServer(stopped)".to_owned(), |url| format!("DevServer({url})"))
-    }
-}
-
-/// A request that reached the dev server, without the values of its headers and without its body.
-#[pyclass(module = "baokit.testing", frozen, get_all, name = "Request")]
-pub struct Logged {
-    /// The method.
-    method: String,
-    /// Path and query, as they came over the wire.
-    target: String,
-    /// The names of the headers, in lower case.
-    headers: Vec<String>,
-    /// The status of the answer.
-    status: u16,
-}
-
-impl From<baokit_devserver::Logged> for Logged {
-    fn from(logged: baokit_devserver::Logged) -> Self {
-        let baokit_devserver::Logged { method, target, headers, status } = logged;
-        Self { method, target, headers, status }
-    }
-}
-
-#[pymethods]
-impl Logged {
-    fn __repr__(&self) -> String {
-        format!("Request({} {} -> {})", self.method, self.target, self.status)
     }
 }

@@ -10,15 +10,16 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::errors::OrRaise;
-use crate::values::text;
+use crate::values::{flag, text};
 
 /// The text that should be a URI.
 pub fn uri(value: &Bound<'_, PyAny>) -> PyResult<String> {
     text("uri", value, Code::InvalidUri)
 }
 
-fn options<'a>(accept_legacy: bool, mount: Option<&'a str>) -> ParseOptions<'a> {
-    ParseOptions::new().accept_legacy(accept_legacy).mount(mount)
+/// The mount that is given beside a text.
+fn mount(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<String>> {
+    value.map(|value| text("mount", value, Code::AmbiguousMount)).transpose()
 }
 
 type UriParts = (String, &'static str, String, String, Option<String>, Option<u64>);
@@ -27,11 +28,12 @@ type UriParts = (String, &'static str, String, String, Option<String>, Option<u6
 #[pyfunction]
 pub fn _parse_uri(
     value: &Bound<'_, PyAny>,
-    accept_legacy: bool,
-    mount: Option<Bound<'_, PyAny>>,
+    accept_legacy: &Bound<'_, PyAny>,
+    mount: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<UriParts> {
-    let mount = mount.map(|mount| text("mount", &mount, Code::AmbiguousMount)).transpose()?;
-    let it = options(accept_legacy, mount.as_deref()).parse(&uri(value)?).or_raise(value.py())?;
+    let mount = self::mount(mount)?;
+    let options = ParseOptions::new().accept_legacy(flag("accept_legacy", accept_legacy)?).mount(mount.as_deref());
+    let it = options.parse(&uri(value)?).or_raise(value.py())?;
     let (mount, path) = (it.mount().into_owned(), it.path().into_owned());
     let (fragment, version) = (it.fragment().map(Cow::into_owned), it.version().map(u64::from));
     Ok((it.to_string(), it.provider().as_str(), mount, path, fragment, version))
@@ -43,12 +45,13 @@ type PrefixParts = (String, &'static str, String, String, bool);
 #[pyfunction]
 pub fn _parse_prefix(
     value: &Bound<'_, PyAny>,
-    accept_legacy: bool,
-    wildcard: bool,
-    mount: Option<Bound<'_, PyAny>>,
+    accept_legacy: &Bound<'_, PyAny>,
+    wildcard: &Bound<'_, PyAny>,
+    mount: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PrefixParts> {
-    let mount = mount.map(|mount| text("mount", &mount, Code::AmbiguousMount)).transpose()?;
-    let options = options(accept_legacy, mount.as_deref()).wildcard(wildcard);
+    let mount = self::mount(mount)?;
+    let options = ParseOptions::new().accept_legacy(flag("accept_legacy", accept_legacy)?).mount(mount.as_deref());
+    let options = options.wildcard(flag("wildcard", wildcard)?);
     let it = options.parse_prefix(&uri(value)?).or_raise(value.py())?;
     let (mount, path) = (it.mount().into_owned(), it.path().into_owned());
     Ok((it.to_string(), it.provider().as_str(), mount, path, it.is_wildcard()))
@@ -77,12 +80,12 @@ pub fn _parse_ref(value: &Bound<'_, PyAny>) -> PyResult<(bool, String)> {
 
 /// The canonical text of a prefix that the tenant may use, by a client's settings.
 pub fn admit_prefix(settings: &baokit::Settings, text: &str) -> baokit::Result<String> {
-    let prefix = options(settings.accept_legacy(), None).parse_prefix(text)?;
+    let prefix = ParseOptions::new().accept_legacy(settings.accept_legacy()).parse_prefix(text)?;
     settings.tenant().admit_prefix(prefix).map(|admitted| admitted.prefix().to_string())
 }
 
 /// The class of that name in baokit/_answers.py, with these fields.
-fn answer<'py>(py: Python<'py>, class: &str, fields: impl PyCallArgs<'py>) -> PyResult<Bound<'py, PyAny>> {
+pub fn answer<'py>(py: Python<'py>, class: &str, fields: impl PyCallArgs<'py>) -> PyResult<Bound<'py, PyAny>> {
     static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let module = MODULE.get_or_try_init(py, || py.import("baokit._answers").map(Bound::unbind))?;
     module.bind(py).getattr(class)?.call1(fields)

@@ -2,16 +2,16 @@
 
 use baokit::Code;
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use serde_json::{Map, Number, Value};
 
-use crate::errors::{OrRaise, wrong_type, wrong_value};
+use crate::errors::{OrRaise, caused, out_of_range, wrong_type, wrong_value};
 
-/// Deeper values are refused: what is nested deeper could not be read back, and a list that holds
-/// itself has no end.
-const MAX_DEPTH: usize = 100;
+/// How far a value is followed: a list that holds itself has no end. What can be nested how deep is
+/// core's to say, and it refuses less than this.
+const FOLLOWED: usize = 2 * baokit_core::MAX_DEPTH;
 
 /// Text, without the lone surrogates that UTF-8 does not have. Python's own error for these carries
 /// the whole text along, which may be a secret.
@@ -25,6 +25,41 @@ pub fn text(place: &str, value: &Bound<'_, PyAny>, code: Code) -> PyResult<Strin
     }
 }
 
+/// A number, of which core says what is legal.
+pub fn number(place: &str, value: &Bound<'_, PyAny>, code: Code) -> PyResult<u64> {
+    let py = value.py();
+    // A bool is an int in Python, and never what is meant.
+    if value.is_instance_of::<PyBool>() {
+        return Err(wrong_type(place, "int", value, code));
+    }
+    match value.extract::<u64>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(py) => Err(out_of_range(py, place, code)),
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => Err(wrong_type(place, "int", value, code)),
+        result => result,
+    }
+}
+
+/// What `each` makes of the items of an iterable. Text is one, and never what is meant.
+pub fn sequence<T>(
+    place: &str,
+    expected: &str,
+    value: &Bound<'_, PyAny>,
+    code: Code,
+    each: fn(&str, &Bound<'_, PyAny>, Code) -> PyResult<T>,
+) -> PyResult<Vec<T>> {
+    let wrong = || wrong_type(place, expected, value, code);
+    if value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>() {
+        return Err(wrong());
+    }
+    let items = value.try_iter().map_err(|error| caused(value.py(), wrong(), error))?;
+    items.enumerate().map(|(index, item)| each(&format!("{place}[{index}]"), &item?, code)).collect()
+}
+
+/// A setting that is on or off.
+pub fn flag(place: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    value.extract().map_err(|_| wrong_type(place, "bool", value, Code::InvalidSetting))
+}
+
 /// A Python value as JSON. An error names the place and never the value.
 pub fn secret_value(value: &Bound<'_, PyAny>) -> PyResult<baokit::SecretValue> {
     to_json(value, "value", 0).map(baokit::SecretValue::from)
@@ -32,7 +67,7 @@ pub fn secret_value(value: &Bound<'_, PyAny>) -> PyResult<baokit::SecretValue> {
 
 fn to_json(value: &Bound<'_, PyAny>, place: &str, depth: usize) -> PyResult<Value> {
     let (py, code) = (value.py(), Code::InvalidValue);
-    if depth > MAX_DEPTH {
+    if depth > FOLLOWED {
         return Err(wrong_value(py, "value", "it is nested too deep, or holds itself", code));
     }
     if value.is_none() {
@@ -53,18 +88,22 @@ fn to_json(value: &Bound<'_, PyAny>, place: &str, depth: usize) -> PyResult<Valu
         let number = Number::from_f64(number.value());
         return number.map(Value::Number).ok_or_else(|| wrong_value(py, place, "JSON has no such number", code));
     }
+    // From here on a copy is followed, which the interpreter makes without running anybody's code: a
+    // dict that changes under the loop would be a panic.
     if let Ok(map) = value.cast::<PyDict>() {
         let mut object = Map::new();
-        for (key, item) in map.iter() {
+        for pair in map.items() {
+            let (key, item) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
             let key = text(&format!("a key of {place}"), &key, code)?;
             let item = to_json(&item, &format!("{place}[{key:?}]"), depth + 1)?;
             object.insert(key, item);
         }
         return Ok(Value::Object(object));
     }
-    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        let items = value.try_iter()?.enumerate();
-        let items = items.map(|(index, item)| to_json(&item?, &format!("{place}[{index}]"), depth + 1));
+    let items = value.cast::<PyList>().map(|list| list.to_tuple()).or_else(|_| value.cast::<PyTuple>().cloned());
+    if let Ok(items) = items {
+        let items = items.iter().enumerate();
+        let items = items.map(|(index, item)| to_json(&item, &format!("{place}[{index}]"), depth + 1));
         return items.collect::<PyResult<_>>().map(Value::Array);
     }
     // Copying a secret needs no look at it.

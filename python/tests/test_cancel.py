@@ -37,8 +37,12 @@ def test_cancelling_a_task(silent):
 def test_a_timeout_of_asyncio(silent):
     async def run():
         async with AsyncClient(url=silent.url, token="t", allowed_mounts=["secret"]) as client:
+            task = asyncio.create_task(client.read(URI))
+            # The time runs from here on: a request that was never sent could not be seen to end.
+            assert await asyncio.to_thread(silent.asked.wait, LIMIT)
             with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(client.read(URI), 0.2)
+                await asyncio.wait_for(task, 0.05)
+            assert task.cancelled()
             assert await asyncio.to_thread(silent.left.wait, LIMIT)
 
     asyncio.run(run())

@@ -48,6 +48,52 @@ def test_values_that_json_does_not_have(client, baokit_server, value, kind, plac
     assert baokit_server.requests == []
 
 
+def test_a_value_that_changes_while_it_is_read(client):
+    """Classes of one's own are read as the interpreter keeps them; their code, which could do anything, isn't run."""
+    outer = {}
+
+    class List(list):
+        def __iter__(self):
+            outer.update({str(number): number for number in range(100)})
+            return iter(["of its own"])
+
+    class Tuple(tuple):
+        __iter__ = List.__iter__
+
+    class Dict(dict):
+        def items(self):
+            outer.clear()
+            return {}.items()
+
+        __iter__ = keys = values = items
+
+    for kind, value in ((List, [1]), (Tuple, (1,)), (Dict, {"a": 1})):
+        outer.clear()
+        outer.update({"first": kind(value), "second": 2})
+        client.write(URI, outer)
+        assert client.read(URI).expose() == {"first": value if kind is Dict else [1], "second": 2}
+
+
+@pytest.mark.parametrize("levels", [101, 250, 5000])
+def test_a_value_nested_too_deep(client, baokit_server, levels):
+    value = "x"
+    for _ in range(levels - 1):
+        value = [value]
+    baokit_server.clear_requests()
+    with pytest.raises((CallerError, ValueError)) as caught:
+        client.write(URI, {"a": value})
+    assert caught.value.code == "INVALID_VALUE"
+    assert baokit_server.requests == []
+
+
+def test_a_value_nested_as_deep_as_it_may(client):
+    value = "x"
+    for _ in range(99):
+        value = [value]
+    client.write(URI, {"a": value})
+    assert client.read(URI).expose() == {"a": value}
+
+
 def test_a_whole_secret_is_a_dict(client):
     for value in ("text", 1, None, [], True):
         with pytest.raises(CallerError) as caught:
@@ -72,12 +118,47 @@ def test_wrong_types_where_text_belongs(client, wrong):
 def test_wrong_types_where_numbers_belong(client):
     kv2 = client.kv2("secret")
     for call in (lambda: kv2.read("x", "1"), lambda: kv2.write("x", {}, cas="0"), lambda: kv2.delete("x", "12"),
-                 lambda: kv2.delete("x", [None]), lambda: client.renew_self("1")):
-        with pytest.raises(TypeError):
+                 lambda: kv2.delete("x", [None]), lambda: kv2.delete("x", b"12"), lambda: kv2.delete("x", 1),
+                 lambda: kv2.read("x", 1.5), lambda: kv2.read("x", True), lambda: kv2.write("x", {}, cas=False)):
+        with pytest.raises(TypeError) as caught:
             call()
-    for call in (lambda: kv2.read("x", -1), lambda: kv2.write("x", {}, cas=2**64), lambda: client.renew_self(-1)):
-        with pytest.raises(OverflowError):
+        assert caught.value.code == "INVALID_VERSION"
+    for call in (lambda: kv2.read("x", -1), lambda: kv2.read("x", 2**70), lambda: kv2.write("x", {}, cas=2**64),
+                 lambda: kv2.delete("x", [1, -1])):
+        with pytest.raises(OverflowError, match="out of range") as caught:
             call()
+        assert caught.value.code == "INVALID_VERSION"
+    for wrong, kind in (("1", TypeError), (True, TypeError), (-1, OverflowError), (2**70, OverflowError)):
+        with pytest.raises(kind, match="^increment ") as caught:
+            client.renew_self(wrong)
+        assert caught.value.code == "INVALID_VALUE"
+
+
+def test_numbers_of_other_classes(client):
+    """What can stand for an index is a number; what its class raises comes through."""
+    class Index:
+        def __index__(self):
+            return 1
+
+    class Broken:
+        def __index__(self):
+            raise LookupError("no number today")
+
+    kv2 = client.kv2("secret")
+    kv2.write("x", {"a": 1}, cas=0)
+    assert kv2.read("x", Index()).version == 1
+    with pytest.raises(LookupError, match="no number today"):
+        kv2.read("x", Broken())
+    kv2.delete("x", (it for it in [Index()]))
+
+
+@pytest.mark.parametrize("wrong", ["x", 1, [], object()])
+def test_wrong_types_where_flags_belong(wrong):
+    for call in (lambda: baokit.SecretUri(URI, accept_legacy=wrong), lambda: baokit.SecretPrefix(URI, accept_legacy=wrong),
+                 lambda: baokit.SecretPrefix(URI, wildcard=wrong)):
+        with pytest.raises(TypeError, match="must be bool") as caught:
+            call()
+        assert caught.value.code == "INVALID_SETTING"
 
 
 def test_calls_with_wrong_arguments(client):
@@ -85,6 +166,26 @@ def test_calls_with_wrong_arguments(client):
                  lambda: Client("http://127.0.0.1:1"), lambda: Client(url="http://127.0.0.1:1", tokn="x")):
         with pytest.raises(TypeError):
             call()
+
+
+@pytest.mark.parametrize("name", ["tokn", "\ud800", "url\udcff", ""])
+def test_a_setting_that_there_is_not(name):
+    with pytest.raises(TypeError, match="there is no setting") as caught:
+        Client(**{"url": "http://127.0.0.1:1", "token": "t", name: "x"})
+    assert caught.value.code == "INVALID_SETTING"
+
+
+def test_url_and_urls_exclude_each_other():
+    for settings in ({"url": "http://127.0.0.1:1", "urls": ["http://127.0.0.1:2"]},
+                     {"urls": ["http://127.0.0.1:2"], "url": "http://127.0.0.1:1"}):
+        for make in (Client, AsyncClient, Client.from_env, Client.describe_settings):
+            with pytest.raises(TypeError, match="url and urls") as caught:
+                make(token="t", **settings)
+            assert caught.value.code == "INVALID_SETTING"
+    # None means not given, and both overrule the environment.
+    env = {"OPENBAO_URL": "http://127.0.0.1:1", "OPENBAO_TOKEN": "t"}
+    assert Client.describe_settings(env, url="http://127.0.0.1:3", urls=None)["nodes"] == ["http://127.0.0.1:3"]
+    assert Client.describe_settings(env, url=None, urls=["http://127.0.0.1:3"])["nodes"] == ["http://127.0.0.1:3"]
 
 
 def test_an_environment_without_settings():
@@ -121,9 +222,25 @@ def test_an_environment_of_something_else_than_text():
     assert str(caught.value) == "OPENBAO_URL must be str, not int"
 
 
+def test_errors_of_the_callers_own_classes_are_kept():
+    class Broken:
+        def __getitem__(self, key):
+            raise TypeError("a mistake in __getitem__")
+
+        def __iter__(self):
+            raise TypeError("a mistake in __iter__")
+
+    for call in (lambda: Client.from_env(Broken()), lambda: Client(urls=Broken(), token="t")):
+        with pytest.raises(TypeError, match="must be a") as caught:
+            call()
+        assert caught.value.code == "INVALID_SETTING"
+        assert "a mistake in" in str(caught.value.__cause__)
+
+
 @pytest.mark.parametrize("wrong", [
-    {"url": "ftp://host"}, {"url": ""}, {"urls": ["http://127.0.0.1:1", "nonsense"]}, {"timeout": 0}, {"timeout": -1},
+    {"url": "ftp://host"}, {"url": ""}, {"url": None, "urls": ["http://127.0.0.1:1", "nonsense"]}, {"timeout": 0}, {"timeout": -1},
     {"timeout": float("nan")}, {"timeout": float("inf")}, {"timeout": 1e30}, {"pool_size": 0}, {"pool_size": -1},
+    {"timeout": 10**400}, {"timeout": -(10**400)},
     {"pool_size": 2**70}, {"max_concurrent": 0}, {"namespace": "a//b"}, {"allowed_mounts": ["*"]}, {"ca_pem": "x"},
     {"tenant_id": ""}, {"client_key_pem": "x"}, {"role_id": "x"},
 ])
@@ -135,12 +252,18 @@ def test_bad_settings(wrong):
 
 @pytest.mark.parametrize("wrong", [
     {"url": 1}, {"urls": "http://127.0.0.1:1"}, {"urls": 1}, {"urls": [1]}, {"verify_tls": "no"}, {"verify_tls": 0},
-    {"timeout": "1"}, {"pool_size": 1.5}, {"allowed_mounts": "secret"}, {"accept_legacy": 1}, {"provider": 1},
+    {"timeout": "1"}, {"timeout": True}, {"pool_size": True}, {"pool_size": 1.5}, {"allowed_mounts": "secret"}, {"accept_legacy": 1}, {"provider": 1},
 ])
 def test_settings_of_a_wrong_type(wrong):
     with pytest.raises(TypeError) as caught:
         Client(**{"url": "http://127.0.0.1:1", "token": "t", **wrong})
     assert caught.value.code == "INVALID_SETTING"
+
+
+def test_a_timeout_that_is_out_of_range_is_told_so():
+    for timeout in (0, 1e30, 10**400, -(10**400)):
+        with pytest.raises(CallerError, match="at most 86400"):
+            Client(url="http://127.0.0.1:1", token="t", timeout=timeout)
 
 
 def test_an_unknown_provider():

@@ -14,6 +14,7 @@ from baokit.testing import DevServer
 
 URI = "openbao+kv2://secret/load"
 CALLS = 10_000
+CANCELLED = 2000
 
 
 def log_ins(server):
@@ -65,6 +66,54 @@ def test_memory_stays_flat(kind):
     before, after = map(int, done.stdout.split())
     print(f"\nmemory of {CALLS} calls, {kind}: {before} KiB, then {after} KiB")
     assert after - before < 2048
+
+
+async def cancelled(client, server, count):
+    """So many calls that are sent, and cancelled before they are answered; `server` is a Queue of what happens there."""
+    for _ in range(count // 10):
+        tasks = [asyncio.create_task(client.read(URI)) for _ in range(10)]
+        for event in ["asked"] * 10:
+            assert await asyncio.wait_for(server.get(), 10) == event
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+        for event in ["left"] * 10:
+            assert await asyncio.wait_for(server.get(), 10) == event
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
+def test_memory_stays_flat_over_cancelled_calls():
+    program = "import asyncio, test_load; asyncio.run(test_load.measure_cancelled())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    before, after = map(int, done.stdout.split())
+    print(f"\nmemory of {CANCELLED} cancelled calls: {before} KiB, then {after} KiB")
+    assert after - before < 2048
+
+
+async def measure_cancelled():
+    events = asyncio.Queue()
+
+    async def never_answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        await events.put("asked")
+        try:
+            await reader.read()
+        except ConnectionError:
+            pass
+        writer.close()
+        await events.put("left")
+
+    server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with AsyncClient(url=f"http://{host}:{port}", token="t", allowed_mounts=["secret"]) as client:
+        await cancelled(client, events, 1000)
+        before = resident()
+        await cancelled(client, events, CANCELLED)
+        print(before, resident())
+    server.close()
 
 
 def measure(kind, role):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import baokit
+import baokit.testing
 from baokit import _answers, _baokit, _errors, _uris
 
 PROGRAM = '''
@@ -34,6 +35,7 @@ Client(url=1)
 Client(tokn="x")
 Client().read(1).expose()
 Client().write("x", object())
+from baokit import DevServer
 '''
 
 
@@ -43,6 +45,12 @@ def test_the_stubs_name_what_there_is(module):
     classes = {node.name: node for node in ast.parse(stub.read_text()).body if isinstance(node, ast.ClassDef)}
     typed_only = {"Settings", "ErrorCode"}
     names = {name for name in module.__all__ if not name.startswith("_")}
+    if module is _baokit:
+        (typed,) = [node.value for node in ast.parse(stub.read_text()).body if isinstance(node, ast.Assign)]
+        assert names == set(ast.literal_eval(typed))
+        names.add("DevServer")
+    if module is _answers:
+        names.add("Request")
     assert set(names) - {"ERROR_CODES"} == set(classes) - typed_only
     for name, node in classes.items():
         if name in typed_only or issubclass(getattr(module, name), (Exception, tuple, str)):
@@ -52,6 +60,12 @@ def test_the_stubs_name_what_there_is(module):
     for name in names:
         if module is _answers:
             assert [it.target.id for it in classes[name].body] == list(getattr(module, name)._fields)
+
+
+def test_the_dev_server_is_in_testing_only():
+    assert baokit.testing.__all__ == ["DevServer", "Request"]
+    for name in baokit.testing.__all__:
+        assert name not in baokit.__all__ and not hasattr(baokit, name)
 
 
 def test_the_package_says_that_it_is_typed():
@@ -69,7 +83,7 @@ def test_mypy_takes_a_program(tmp_path):
 
     good, wrong = mypy("good.py"), mypy("wrong.py")
     assert good.returncode == 0, good.stdout
-    assert wrong.stdout.count("error:") == 4, wrong.stdout
+    assert wrong.stdout.count("error:") == 5, wrong.stdout
 
 
 def test_everything_public_has_a_docstring():

@@ -16,7 +16,6 @@ from ._baokit import __version__
 from ._errors import *
 from ._uris import *
 
-# The exception classes come from core's table of codes, so they are not listed here; what
-# baokit.testing offers has its own module.
-_RUST = [name for name in dir(_baokit) if name[0] != "_" and name not in ("DevServer", "Request")]
-__all__ = sorted([*_answers.__all__, *_errors.__all__, *_uris.__all__, *_RUST])
+# The exception classes come from core's table of codes, so they are not listed here.
+_NAMES = [*_answers.__all__, *_baokit.__all__, *_errors.__all__, *_uris.__all__]
+__all__ = sorted(name for name in _NAMES if name[0] != "_")

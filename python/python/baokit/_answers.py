@@ -1,4 +1,4 @@
-"""What operations answer, beside secrets: plain data in tuples with names."""
+"""What operations and the dev server answer, beside secrets: plain data in tuples with names."""
 
 from collections import namedtuple
 
@@ -23,6 +23,17 @@ class Versions(namedtuple("Versions", "current_version versions custom_metadata"
     def __repr__(self):
         # What people write into custom_metadata is their business, and no log's.
         return f"Versions(current_version={self.current_version}, versions={self.versions})"
+
+
+
+class Request(namedtuple("Request", "method target headers status")):
+    """A request that reached the dev server: path and query as they came, the headers' names, the answer's status."""
+
+    __slots__ = ()
+    __module__ = "baokit.testing"
+
+    def __repr__(self):
+        return f"Request({self.method} {self.target} -> {self.status})"
 
 
 TokenInfo = namedtuple("TokenInfo", "accessor policies ttl renewable num_uses", module="baokit")

@@ -1,4 +1,4 @@
-# Types of what operations answer.
+# Types of what operations and the dev server answer.
 
 from typing import NamedTuple
 
@@ -33,3 +33,9 @@ class TokenInfo(NamedTuple):
 class Renewal(NamedTuple):
     lease_duration: int
     renewable: bool
+
+class Request(NamedTuple):
+    method: str
+    target: str
+    headers: list[str]
+    status: int

@@ -1,4 +1,4 @@
-# Types of the Rust half; baokit/__init__.py exports all of it but DevServer and Request.
+# Types of the Rust half; what is not in __all__ is for baokit/testing.py and for annotations.
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -6,7 +6,9 @@ from typing import Any, Final, TypeAlias, TypedDict, final
 
 from typing_extensions import Self, Unpack
 
-from ._answers import Change, Renewal, TokenInfo, Versions, Written
+from ._answers import Change, Renewal, Request, TokenInfo, Versions, Written
+
+__all__ = ["ERROR_CODES", "AsyncClient", "AsyncKv2", "Client", "Kv2", "Secret", "SecretValue"]
 
 __version__: Final[str]
 
@@ -89,7 +91,7 @@ class Client:
 class Kv2:
     def read(self, path: str, version: int | None = None) -> Secret: ...
     def write(self, path: str, data: Json | Secret | SecretValue, cas: int | None = None) -> Written: ...
-    def delete(self, path: str, versions: Sequence[int] | None = None) -> None: ...
+    def delete(self, path: str, versions: Iterable[int] | None = None) -> None: ...
     def versions(self, path: str) -> Versions: ...
 
 @final
@@ -125,19 +127,8 @@ class AsyncKv2:
     def write(
         self, path: str, data: Json | Secret | SecretValue, cas: int | None = None
     ) -> Coroutine[Any, Any, Written]: ...
-    def delete(self, path: str, versions: Sequence[int] | None = None) -> Coroutine[Any, Any, None]: ...
+    def delete(self, path: str, versions: Iterable[int] | None = None) -> Coroutine[Any, Any, None]: ...
     def versions(self, path: str) -> Coroutine[Any, Any, Versions]: ...
-
-@final
-class Request:
-    @property
-    def method(self) -> str: ...
-    @property
-    def target(self) -> str: ...
-    @property
-    def headers(self) -> list[str]: ...
-    @property
-    def status(self) -> int: ...
 
 @final
 class DevServer:

@@ -10,6 +10,7 @@
 In pytest the fixture `baokit_server` is one, new for each test.
 """
 
-from ._baokit import DevServer, Request
+from ._answers import Request
+from ._baokit import DevServer
 
 __all__ = ["DevServer", "Request"]
