@@ -20,12 +20,14 @@ FACE = ROOT / "bindings" / "uniffi"
 BUILD = ROOT / "target" / "uniffi"
 REPORT = ROOT / "target" / "vectors" / "kotlin.json"
 MAVEN_LIMIT = 900
+JAVA = 17
 START_LIMIT = 30
 
 
 def uniffi(part):
     """Kotlin: the jar in a fresh project; Swift: the generated sources"""
     tools.system_package("mvn", "maven")
+    _require_java()
     target = tools.target_folder()
     build = [
         ["-p", "baokit-uniffi", "--release", "--lib"],
@@ -88,6 +90,7 @@ def _swift(part):
 
 def _test(part, programs):
     """The tests in a project outside the tree, on the dev server, the real one and the flow server."""
+    tools.python_pip()
     part.check("tests/openbao/fetch", ["tests/openbao/fetch", "2.7.2"])
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.unlink(missing_ok=True)
@@ -124,14 +127,24 @@ def _tally(part):
     for kind, counts in sorted(kinds.items()):
         print(f"vectors, kotlin: {kind:<8} {counts['passed']:4} passed, {counts['failed']} failed, "
               f"{counts['skipped']} skipped, {counts['missing']} missing")
-    bad = sum(counts["failed"] + counts["missing"] for counts in kinds.values())
-    part.verdict("the vectors' tally", bad and f"{bad} failed or missing")
+    bad = sum(counts["failed"] + counts["missing"] + counts["skipped"] for counts in kinds.values())
+    part.verdict("the vectors' tally", bad and f"{bad} failed, missing or skipped")
 
 
 def _maven():
     """Maven without questions, colours and progress; what it downloads must have the right checksum."""
     quiet = ["--batch-mode", "--no-transfer-progress", "-Dstyle.color=never", "-Djansi.mode=strip"]
     return ["mvn", *quiet, "--strict-checksums", f"-Dmaven.repo.local={BUILD / 'm2'}"]
+
+
+def _require_java():
+    """Maven's Java, which is not always the system's: JAVA_HOME may name another."""
+    status, text = run(["mvn", "--version"], timeout=60, quiet=True)
+    found = re.search(r"^Java version: (?:1\.)?(\d+)", text, re.MULTILINE)
+    if status != 0 or not found or int(found[1]) < JAVA:
+        has = f"runs on Java {found[1]}" if found else "finds no Java"
+        raise CannotRun(f"Maven {has}, and the Kotlin library needs {JAVA} or later: install a JDK such as the package "
+                        f"openjdk-{JAVA}-jdk-headless, and if there are several let JAVA_HOME name it")
 
 
 def _address(child, log):

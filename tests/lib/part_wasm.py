@@ -19,7 +19,9 @@ INSTALL_LIMIT = 600
 TEST_LIMIT = 300
 # The most that the main module may weigh as it travels: brotli, quality 11.
 MOST_BYTES = 120 * 1024
-TYPES = ["--strict", "--noEmit", "--target", "esnext", "--module", "nodenext", "--lib", "esnext,dom", "--types", ""]
+TYPES = ["--strict", "--noEmit", "--target", "esnext", "--module", "nodenext", "--types", ""]
+# The newest names of the language, and what projects with an older target still have.
+LIBS = ["esnext,dom", "es2022,dom"]
 BROTLI = """
 const { readFileSync } = require("node:fs"), { brotliCompressSync } = require("node:zlib");
 for (const file of process.argv.slice(1)) {
@@ -58,10 +60,15 @@ def wasm(part):
 
 def _test(part, project, programs):
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    tsc = ["node", FACE / "node_modules" / "typescript" / "bin" / "tsc", *TYPES, "types.ts"]
-    part.check("tsc --strict", tsc, cwd=project)
+    # One of an earlier run would be taken for this one's.
+    REPORT.unlink(missing_ok=True)
+    for lib in LIBS:
+        tsc = ["node", FACE / "node_modules" / "typescript" / "bin" / "tsc", *TYPES, "--lib", lib, "types.ts"]
+        part.check(f"tsc --strict --lib {lib}", tsc, cwd=project)
     vectors = ["node", "vectors.mjs", programs / "flow-server", REPORT]
     part.check("the vectors", vectors, cwd=project, timeout=TEST_LIMIT)
+    # Which fetches with pip.
+    tools.python_pip()
     if not part.check("tests/openbao/fetch", ["tests/openbao/fetch"]):
         return
     environment = {

@@ -126,7 +126,11 @@ export function run(task, signal) {
     const finish = () => {
       tasks.delete(number);
       signal?.removeEventListener("abort", abort);
-      task.free();
+      try {
+        task.free();
+      } catch {
+        // After a panic it can't be; the promise settles all the same.
+      }
     };
     const step = () => {
       if (signal?.aborted) return abort();
@@ -162,7 +166,7 @@ async function exchange(fetch, node, target, init, limit) {
   try {
     response = await fetch(url.href, init);
   } catch (error) {
-    return refused(error);
+    return refused(error, init.method);
   }
   // A browser hides the status and the target of a redirect. It was one, to an unknown place.
   if (response?.type === "opaqueredirect") return { status: 307, headers: [], body: new Uint8Array() };
@@ -208,15 +212,40 @@ const CONNECTING = new Set(["connect", "getaddrinfo"]);
 const NOT_CONNECTED = new Set(["UND_ERR_CONNECT_TIMEOUT", "ConnectionRefused", "FailedToOpenSocket"]);
 // Deno has no codes; this is what its HTTP library says of a connection that was not made.
 const NOT_CONNECTED_TEXT = /client error \(Connect\)/;
-// The codes of OpenSSL: a certificate that was refused, and a handshake that was.
-const HANDSHAKE = /^ERR_TLS_|^ERR_SSL_(?!.*BAD_RECORD_MAC)|CERT|LEAF_SIGNATURE/;
+// A handshake that failed: certificates that are refused here (Node's codes, which are OpenSSL's names),
+// certificates that the server's alert refuses, and what only a handshake says. All else, such as a
+// broken record or an alert without such a meaning, may come after the request was read.
+const HANDSHAKE = new Set([
+  "ERR_TLS_CERT_ALTNAME_INVALID", "ERR_TLS_CERT_ALTNAME_FORMAT", "ERR_TLS_HANDSHAKE_TIMEOUT",
+  "CERT_CHAIN_TOO_LONG", "CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID", "CERT_REJECTED", "CERT_REVOKED",
+  "CERT_SIGNATURE_FAILURE", "CERT_UNTRUSTED", "DEPTH_ZERO_SELF_SIGNED_CERT", "ERROR_IN_CERT_NOT_AFTER_FIELD",
+  "ERROR_IN_CERT_NOT_BEFORE_FIELD", "HOSTNAME_MISMATCH", "INVALID_CA", "INVALID_PURPOSE", "PATH_LENGTH_EXCEEDED",
+  "SELF_SIGNED_CERT_IN_CHAIN", "UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY", "UNABLE_TO_DECRYPT_CERT_SIGNATURE",
+  "UNABLE_TO_GET_CRL", "UNABLE_TO_GET_ISSUER_CERT", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE", "UNKNOWN_CERTIFICATE_VERIFICATION_ERROR",
+  "ERR_SSL_CERTIFICATE_VERIFY_FAILED", "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED", "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA",
+  "ERR_SSL_TLSV1_ALERT_ACCESS_DENIED", "ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE",
+  "ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED",
+  "ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED", "ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+  "ERR_SSL_SSL/TLS_ALERT_UNKNOWN_CA", "ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE",
+  "ERR_SSL_SSL/TLS_ALERT_UNSUPPORTED_CERTIFICATE", "ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_REVOKED",
+  "ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED", "ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_UNKNOWN",
+  "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE", "ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE",
+  "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION", "ERR_SSL_TLSV1_UNRECOGNIZED_NAME", "ERR_SSL_NO_SHARED_CIPHER",
+  "ERR_SSL_UNSUPPORTED_PROTOCOL", "ERR_SSL_NO_PROTOCOLS_AVAILABLE", "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL",
+]);
+// What a server without TLS looks like; so does a stream that was disturbed later. It counts as a handshake
+// only where it makes no difference: a request that changes nothing may have been read.
+const NO_TLS = new Set(["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_PACKET_LENGTH_TOO_LONG"]);
+const CHANGES_NOTHING = new Set(["GET", "LIST"]);
 
 /** How far a request had come that `fetch` gave no answer to. What can't be told counts as sent. */
-function refused(error) {
+function refused(error, method) {
   const chain = causes(error);
   const last = chain[chain.length - 1];
   const reason = name(last);
-  if (chain.some((cause) => HANDSHAKE.test(cause?.code))) return { failure: "tls", reason };
+  const handshake = ({ code } = {}) => HANDSHAKE.has(code) || (NO_TLS.has(code) && CHANGES_NOTHING.has(method));
+  if (chain.some((cause) => handshake(cause ?? undefined))) return { failure: "tls", reason };
   const unconnected = (cause) =>
     CONNECTING.has(cause?.syscall) || NOT_CONNECTED.has(cause?.code) || NOT_CONNECTED_TEXT.test(cause?.message);
   if (chain.some(unconnected)) {

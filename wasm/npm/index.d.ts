@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 // The types of baokit, for TypeScript and for editors.
 
 import type { Code } from "./codes.js";
@@ -148,6 +149,31 @@ export class SecretUri {
   toJSON(): string;
 }
 
+/** The canonical prefix that a list, a search or a policy names. */
+export class SecretPrefix {
+  private constructor();
+  /** With `wildcard` it may end in a slash and a star. */
+  static parse(
+    text: string,
+    options?: { acceptLegacy?: boolean | null; wildcard?: boolean | null; mount?: string | null },
+  ): SecretPrefix;
+  readonly provider: string;
+  readonly mount: string;
+  /** Empty for the whole mount. */
+  readonly path: string;
+  readonly wildcard: boolean;
+  /** The canonical text. */
+  toString(): string;
+  toJSON(): string;
+}
+
+/** A reference to a secret in either notation. */
+export type SecretRef = SecretUri | SecretPointer;
+export const SecretRef: {
+  /** A pointer where the text is one, else a URI. */
+  parse(text: string): SecretRef;
+};
+
 /** A pointer to a credential outside any mount: `file:store:name` or `db:credentials:uuid`. */
 export class SecretPointer {
   private constructor();
@@ -187,6 +213,8 @@ export class Client {
   delete(uri: string | SecretUri, options?: CallOptions): Promise<void>;
   versions(uri: string | SecretUri, options?: CallOptions): Promise<Versions>;
   kv2(mount: string): Kv2;
+  /** Parses a prefix and asks the guard of the tenant's mounts. Sends nothing. */
+  admitPrefix(text: string): SecretPrefix;
   /** Sends what baokit does not model; the answer is the whole JSON document, null for none. */
   request(method: string, path: string, body?: Json | object, options?: CallOptions): Promise<SecretValue>;
   lookupSelf(options?: CallOptions): Promise<TokenInfo>;

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 // The types of baokit/testing.
 
 /** A request that reached the server; the values of its headers are not kept. */

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use baokit_core::uri::ParseOptions;
 use baokit_core::{Change, Result, Versions, Written};
 use wasm_bindgen::prelude::*;
 
@@ -52,6 +53,15 @@ impl RawClient {
     /// The settings, without the credential.
     pub fn settings(&self) -> Result<JsValue, JsValue> {
         plain(&self.0.settings().describe())
+    }
+
+    /// Parses a prefix and shows it to the guard of the tenant's mounts.
+    #[wasm_bindgen(js_name = admitPrefix)]
+    pub fn admit_prefix(&self, text: &str) -> Result<String, JsValue> {
+        let settings = self.0.settings();
+        let prefix = ParseOptions::new().accept_legacy(settings.accept_legacy()).parse_prefix(text);
+        let admitted = prefix.and_then(|prefix| settings.tenant().admit_prefix(prefix)).map_err(thrown)?;
+        Ok(admitted.prefix().as_str().to_owned())
     }
 
     /// Wipes token and credential.

@@ -23,4 +23,9 @@ mod values;
 pub use client::RawClient;
 pub use settings::{Lookup, describe_settings};
 pub use task::RawTask;
-pub use values::{RawSecret, parse_pointer, parse_uri};
+pub use values::{Notation, RawSecret, parse};
+
+/// Smaller than the standard library's. It serves one thread only, and a module without atomics has no other.
+#[cfg(all(target_family = "wasm", not(target_feature = "atomics")))]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();

@@ -8,14 +8,6 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = parseJson)]
     pub fn parse_json(text: &str) -> Result<JsValue, JsValue>;
     pub fn about(version: f64, created_time: &str, custom_metadata: JsValue) -> JsValue;
-    pub fn uri(
-        text: &str,
-        provider: &str,
-        mount: &str,
-        path: &str,
-        fragment: Option<&str>,
-        version: Option<u64>,
-    ) -> JsValue;
     pub fn change(old_version: f64, new_version: f64) -> JsValue;
     pub fn written(version: f64, created_time: &str) -> JsValue;
     pub fn renewal(lease_duration: f64, renewable: bool) -> JsValue;

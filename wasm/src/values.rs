@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baokit_core::uri::{ParseOptions, SecretPointer};
+use baokit_core::uri::{ParseOptions, SecretPointer, SecretRef};
 use baokit_core::{Code, Error, Secret, SecretValue};
 use serde_json::Value;
 use wasm_bindgen::prelude::*;
@@ -106,14 +106,36 @@ impl RawSecret {
     }
 }
 
-/// The parts of a URI. The version is a bigint, since JavaScript's numbers end at 2^53.
-#[wasm_bindgen(js_name = parseUri)]
-pub fn parse_uri(text: &str, accept_legacy: bool, mount: Option<String>) -> Result<JsValue, JsValue> {
+/// The notations that [`parse`] reads.
+#[wasm_bindgen]
+#[derive(Clone, Copy)]
+pub enum Notation {
+    /// The URI of one secret, or of one key in it.
+    Uri,
+    /// A prefix.
+    Prefix,
+    /// A prefix that may end in a slash and a star.
+    Wildcard,
+    /// A pointer.
+    Pointer,
+    /// A pointer or a URI.
+    Ref,
+}
+
+/// The canonical text, of which `client.js` reads the parts.
+#[wasm_bindgen]
+pub fn parse(notation: Notation, text: &str, accept_legacy: bool, mount: Option<String>) -> Result<String, JsValue> {
     let options = ParseOptions::new().accept_legacy(accept_legacy).mount(mount.as_deref());
-    let uri = options.parse(text).map_err(thrown)?;
-    let (mount, path, fragment) = (uri.mount(), uri.path(), uri.fragment());
-    let version = uri.version().map(Into::into);
-    Ok(shapes::uri(uri.as_str(), uri.provider().as_str(), &mount, &path, fragment.as_deref(), version))
+    let wildcard = matches!(notation, Notation::Wildcard);
+    match notation {
+        Notation::Uri => options.parse(text).map(|it| it.as_str().to_owned()),
+        Notation::Prefix | Notation::Wildcard => {
+            options.wildcard(wildcard).parse_prefix(text).map(|it| it.as_str().to_owned())
+        }
+        Notation::Pointer => SecretPointer::parse(text).map(|it| it.as_str().to_owned()),
+        Notation::Ref => SecretRef::parse(text).map(|it| it.as_str().to_owned()),
+    }
+    .map_err(thrown)
 }
 
 /// An object of texts.
@@ -127,10 +149,4 @@ pub(crate) fn custom(metadata: &BTreeMap<String, String>) -> JsValue {
 #[allow(clippy::cast_precision_loss)]
 pub(crate) fn number(count: u64) -> f64 {
     count as f64
-}
-
-/// The canonical text of a pointer.
-#[wasm_bindgen(js_name = parsePointer)]
-pub fn parse_pointer(text: &str) -> Result<String, JsValue> {
-    SecretPointer::parse(text).map(|pointer| pointer.as_str().to_owned()).map_err(thrown)
 }

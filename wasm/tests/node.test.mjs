@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { once } from "node:events";
 import { after, before, test } from "node:test";
 import { format, inspect } from "node:util";
-import { BaokitError, Client, SecretPointer, SecretUri } from "baokit";
+import { BaokitError, Client, SecretPointer, SecretPrefix, SecretRef, SecretUri } from "baokit";
 import { DevServer } from "baokit/testing";
 import { devServer, freePort, realServer, silentServer } from "./servers.mjs";
 import { appRole, smoke } from "./smoke.mjs";
@@ -191,6 +191,109 @@ test("wrong types are TypeErrors that name the argument", async () => {
   await assert.rejects(client.read(7), { message: "uri is a string" });
 });
 
+test("what JSON would change is refused by its place, and the value stays unsaid", async () => {
+  const { client, server } = fresh();
+  class Point {
+    constructor() {
+      this.x = CANARY;
+    }
+  }
+  const wrong = [
+    new RegExp(CANARY), new Map([[CANARY, CANARY]]), new Set([CANARY]), new Uint8Array(4), new ArrayBuffer(4), Promise.resolve(CANARY),
+    new Point(), new Error(CANARY), new WeakMap(), new Date(NaN), new String(CANARY), { [Symbol(CANARY)]: CANARY }, [, 1], new Proxy(new Point(), {}),
+    Object.create({ inherited: CANARY }), { toJSON: () => undefined }, { toJSON: () => new Map() }, Infinity, 7n, Symbol(CANARY), () => CANARY,
+  ];
+  for (const item of wrong) {
+    const error = await client.write(URI, { [CANARY]: [0, item] }).then(() => assert.fail(`${typeof item}`), (error) => error);
+    assert(error instanceof TypeError, error);
+    assert.equal(error.code, "INVALID_VALUE");
+    assert.match(error.message, /^the value\[key 1\]\[1\]/);
+    assert(!error.stack.includes(CANARY), error.stack);
+  }
+  assert.equal(server.requests.length, 0);
+  const nullish = Object.assign(Object.create(null), { a: new Date(0), b: SecretUri.parse(URI), c: JSON.parse('{"__proto__": 1}'), d: { toJSON: () => [1] } });
+  await client.write(URI, { nullish, twice: [nullish, nullish] });
+  const plain = { a: "1970-01-01T00:00:00.000Z", b: URI, c: JSON.parse('{"__proto__": 1}'), d: [1] };
+  assert.equal(JSON.stringify((await client.read(URI)).expose()), JSON.stringify({ nullish: plain, twice: [plain, plain] }));
+  // However deep: it is core that refuses it.
+  assert.equal(await code(() => client.write(URI, { a: Array.from({ length: 1e5 }).reduce((deep) => [deep], 1) })), "INVALID_VALUE");
+});
+
+test("a wrong type has the code that core would give", async () => {
+  const { client } = fresh();
+  const wrong = [
+    ["INVALID_URI", () => client.read(7)], ["INVALID_URI", () => client.kv2("secret").read(7)], ["INVALID_URI", () => SecretUri.parse(7)],
+    ["INVALID_URI", () => SecretPrefix.parse(7)], ["INVALID_URI", () => SecretRef.parse(7)], ["INVALID_URI", () => client.admitPrefix(7)],
+    ["INVALID_SETTING", () => new Client({ tokn: "a" })], ["INVALID_SETTING", () => new Client({ timeout: "30" })], ["INVALID_SETTING", () => new Client(7)],
+    ["INVALID_SETTING", () => Client.fromEnv({ OPENBAO_URL: {} })], ["INVALID_SETTING", () => new Client({ fetch: 7 })],
+    ["INVALID_VALUE", () => client.write(URI)], ["INVALID_VALUE", () => client.renewSelf({ increment: "1h" })], ["INVALID_VALUE", () => client.read(URI, { signal: {} })],
+  ];
+  for (const [expected, call] of wrong) {
+    const found = Promise.resolve().then(call);
+    await assert.rejects(found, (error) => error instanceof TypeError && error.code === expected, `${call}`);
+  }
+});
+
+test("prefixes and references are parsed, and the guard is asked", async () => {
+  const { client, server } = fresh();
+  const parts = ({ provider, mount, path, wildcard }) => [provider, mount, path, wildcard];
+  assert.deepEqual(parts(SecretPrefix.parse("openbao+kv2://secret")), ["openbao+kv2", "secret", "", false]);
+  assert.deepEqual(parts(SecretPrefix.parse("openbao+kv2://secret/a%20b/c")), ["openbao+kv2", "secret", "a b/c", false]);
+  const star = SecretPrefix.parse(" openbao+kv2://secret//app/* ", { acceptLegacy: true, wildcard: true });
+  assert.deepEqual([...parts(star), `${star}`, JSON.stringify(star), inspect(star)],
+    ["openbao+kv2", "secret", "app", true, "openbao+kv2://secret/app/*", '"openbao+kv2://secret/app/*"', "SecretPrefix(openbao+kv2://secret/app/*)"]);
+  assert.deepEqual(parts(SecretPrefix.parse("yaml://secret/*", { wildcard: true })), ["yaml", "secret", "", true]);
+  const uri = SecretUri.parse("openbao+kv2://secret/a%20b/c%3Fd#k%23%C3%A9?version=7");
+  assert.deepEqual([uri.mount, uri.path, uri.fragment, uri.version], ["secret", "a b/c?d", "k#é", 7]);
+  const bare = SecretUri.parse(URI);
+  assert.deepEqual([bare.fragment, bare.version], [undefined, undefined]);
+  assert.equal(await code(() => SecretPrefix.parse("openbao+kv2://secret/*")), "INVALID_WILDCARD");
+  assert.equal(await code(() => SecretPrefix.parse("openbao+kv2://secret", { mount: "secret" })), "DOUBLE_MOUNT_SOURCE");
+  assert(SecretRef.parse(URI) instanceof SecretUri);
+  const pointer = SecretRef.parse("FILE:main:a");
+  assert.deepEqual([pointer instanceof SecretPointer, `${pointer}`], [true, "file:main:a"]);
+  assert.throws(() => new SecretPrefix(), TypeError);
+  assert.equal(`${client.admitPrefix("openbao+kv2://secret/app")}`, "openbao+kv2://secret/app/");
+  assert.equal(await code(() => client.admitPrefix("openbao+kv2://other/app")), "TENANT_MOUNT_MISMATCH");
+  assert.equal(server.requests.length, 0);
+});
+
+test("a dev server that was disposed of is gone", async () => {
+  const { client, server } = fresh();
+  for (const seconds of [Infinity, NaN, -1]) assert.throws(() => server.advance(seconds), RangeError);
+  assert.throws(() => server.advance("1"), TypeError);
+  const dispose = Symbol.dispose ?? Symbol.for("Symbol.dispose");
+  server[dispose]();
+  server[dispose]();
+  const calls = [
+    () => server.fetch("http://127.0.0.1"), () => server.requests, () => server.clearRequests(), () => server.advance(1),
+    () => server.seal(), () => server.unseal(), () => server.revoke("a"), () => server.rootToken,
+  ];
+  for (const call of calls) {
+    await assert.rejects(Promise.resolve().then(call), { name: "TypeError", code: "INVALID_VALUE" }, `${call}`);
+  }
+  client.close();
+});
+
+test("only what a handshake says counts as unsent", async () => {
+  const found = async (error, call) => {
+    let requests = 0;
+    const fetch = async () => {
+      requests += 1;
+      throw new TypeError("fetch failed", { cause: Object.assign(new Error("tls"), { code: error }) });
+    };
+    return [await code(() => call(fresh({ fetch, timeout: 1 }).client)), requests];
+  };
+  const post = (client) => client.request("POST", "sys/tools/hash", {});
+  for (const error of ["CERT_HAS_EXPIRED", "ERR_TLS_CERT_ALTNAME_INVALID", "DEPTH_ZERO_SELF_SIGNED_CERT", "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED"]) {
+    assert.equal((await found(error, post))[0], "TLS_FAILED", error);
+  }
+  const midway = ["ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "ERR_SSL_BAD_RECORD_TYPE", "ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_UNEXPECTED_EOF_WHILE_READING",
+    "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC", "ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR", "ERR_TLS_INVALID_STATE"];
+  for (const error of midway) assert.deepEqual(await found(error, post), ["INDETERMINATE", 1], error);
+  assert.equal((await found("ERR_SSL_WRONG_VERSION_NUMBER", (client) => client.read(URI)))[0], "TLS_FAILED");
+});
+
 test("wrong settings and values have baokit's codes", async () => {
   const { client } = fresh();
   const url = "http://127.0.0.1:1";
@@ -229,7 +332,7 @@ test("an error tells who has to act", async () => {
 });
 
 test("servers that are not there, or are none", async (t) => {
-  const unreachable = { fetch: undefined, url: `http://127.0.0.1:${await freePort()}`, timeout: 0.3 };
+  const unreachable = { fetch: undefined, url: `http://127.0.0.1:${await freePort()}`, timeout: 5 };
   assert.equal(await code(() => fresh(unreachable).client.read(URI)), "SERVER_UNREACHABLE");
   assert.equal(await code(() => fresh(unreachable).client.write(URI, {})), "SERVER_UNREACHABLE");
   const plain = createServer((_, response) => response.end("hello"));
@@ -276,11 +379,45 @@ test("an abort ends the call and its request", async (t) => {
   await silent.closed;
   assert.equal(silent.open(), 0);
   await assert.rejects(client.read(URI, { signal: controller.signal }), { message: "enough" });
-  await assert.rejects(client.write(URI, {}, { signal: AbortSignal.timeout(50) }), { name: "TimeoutError" });
+  const second = new AbortController();
+  const writing = client.write(URI, {}, { signal: second.signal });
+  const again = setInterval(() => silent.requests() === 2 && second.abort(new Error("enough again")), 10);
+  await assert.rejects(writing, { message: "enough again" });
+  clearInterval(again);
   // Nothing is left that would hold a place or a log-in.
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  for (const end = Date.now() + 20_000; silent.open() && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal(silent.open(), 0);
   assert.equal(silent.requests(), 2);
+});
+
+test("no method sends anything under a signal that is aborted already", async () => {
+  let requests = 0;
+  const { client } = fresh({ fetch: async () => ((requests += 1), new Response("{}")) });
+  const words = {
+    Client: { read: [URI], write: [URI, {}], rotate: [URI, {}], delete: [URI], versions: [URI], request: ["GET", "sys/health", undefined], lookupSelf: [], renewSelf: [] },
+    Kv2: { read: ["a"], write: ["a", {}], delete: ["a"], versions: ["a"] },
+  };
+  // What sends nothing, whatever becomes of it.
+  const silent = ["constructor", "kv2", "admitPrefix", "close", "toJSON", "toString", "settings"];
+  for (const [name, object] of Object.entries({ Client: client, Kv2: client.kv2("secret") })) {
+    const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(object)).filter((method) => !silent.includes(method));
+    assert.deepEqual(methods.sort(), Object.keys(words[name]).sort());
+    for (const method of methods) {
+      const reason = new Error(`${name} ${method}`);
+      const call = object[method](...words[name][method], { signal: AbortSignal.abort(reason) });
+      await assert.rejects(call, (error) => error === reason, `${name}.${method}`);
+    }
+  }
+  assert.equal(requests, 0);
+});
+
+test("a call settles even where its task can't be dropped", async () => {
+  // No public call gets there without a panic, so this is the loop itself.
+  const { run } = await import("./node_modules/baokit/host.js");
+  const broken = (poll) => ({ number: -1, limit: 1000, poll, free: () => { throw new Error("in use"); } });
+  assert.equal(await run(broken(() => 7)), 7);
+  await assert.rejects(run(broken(() => { throw new Error("a panic"); })), { message: "a panic" });
+  await assert.rejects(run(broken((pending) => pending), AbortSignal.abort(new Error("enough"))), { message: "enough" });
 });
 
 test("a fetch that aborts its own caller does no harm", async () => {
@@ -293,7 +430,7 @@ test("a fetch that aborts its own caller does no harm", async () => {
 test("the deadline ends the request as well", async (t) => {
   const silent = await silentServer();
   t.after(silent.stop);
-  const { client } = fresh({ fetch: undefined, url: silent.url, timeout: 0.3 });
+  const { client } = fresh({ fetch: undefined, url: silent.url, timeout: 2 });
   assert.equal(await code(() => client.read(URI)), "DEADLINE_EXCEEDED");
   await silent.closed;
   assert.equal(silent.open(), 0);

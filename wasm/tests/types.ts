@@ -1,6 +1,6 @@
 // The types of the package as a program uses them; tsc --strict must have nothing to say.
 
-import { BaokitError, Client, Secret, SecretUri, type Change, type Code, type Settings } from "baokit";
+import { BaokitError, Client, Secret, SecretPointer, SecretPrefix, SecretRef, SecretUri, type Change, type Code, type Settings } from "baokit";
 import { DevServer } from "baokit/testing";
 
 export async function example(env: { OPENBAO_URL: string; OPENBAO_TOKEN: string }): Promise<string> {
@@ -24,6 +24,10 @@ export function judge(error: unknown): Code | undefined {
 }
 
 export const client = new Client({ url: "http://127.0.0.1:8200", token: "root", fetch: new DevServer().fetch });
+
+export const prefix: SecretPrefix = client.admitPrefix(`${SecretPrefix.parse("openbao+kv2://secret/*", { wildcard: true }).mount}`);
+const reference: SecretRef = SecretRef.parse("file:a");
+export const version = reference instanceof SecretPointer ? undefined : reference.version;
 
 // @ts-expect-error: there is no such option.
 new Client({ tokn: "root" });

@@ -5,10 +5,9 @@
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import { BaokitError, Client, SecretPointer, SecretUri } from "baokit";
+import { BaokitError, Client, SecretPointer, SecretPrefix, SecretRef, SecretUri } from "baokit";
 
-// What this face has not, and what no fetch can do for a client.
-const LACKS = ["prefix", "ref"];
+// What no fetch can do for a client.
 const LACKS_AS_CLIENT = ["verify_tls"];
 
 const [program, report] = process.argv.slice(2);
@@ -89,6 +88,7 @@ const OPERATIONS = {
     return { lease_duration: leaseDuration, renewable };
   },
   close: (client) => nothing(client.close()),
+  admit_prefix: (client, step) => nothing(client.admitPrefix(step.uri)),
 };
 
 function perform(client, step) {
@@ -97,7 +97,11 @@ function perform(client, step) {
 }
 
 function uri(item) {
-  const parsed = SecretUri.parse(item.input, { acceptLegacy: item.legacy, mount: item.mount });
+  const options = { acceptLegacy: item.legacy, mount: item.mount };
+  if (item.as !== "secret") {
+    return { canonical: `${SecretPrefix.parse(item.input, { ...options, wildcard: item.as === "wildcard" })}` };
+  }
+  const parsed = SecretUri.parse(item.input, options);
   const { provider, mount, path, fragment = null, version = null } = parsed;
   return { canonical: `${parsed}`, provider, mount, path, fragment, version: version === null ? null : Number(version) };
 }
@@ -116,11 +120,14 @@ async function played(item) {
 }
 
 async function outcomeOf(item) {
-  const lacks = item.kind === "config" ? LACKS : [...LACKS, ...LACKS_AS_CLIENT];
+  const lacks = item.kind === "config" ? [] : LACKS_AS_CLIENT;
   const need = item.needs.find((need) => lacks.includes(need));
   if (need) return { skipped: need };
   if (item.kind === "uri") return { results: [await result(() => uri(item))] };
-  if (item.kind === "pointer") return { results: [await result(() => ({ canonical: `${SecretPointer.parse(item.input)}` }))] };
+  if (item.kind === "pointer") {
+    const notation = item.as === "ref" ? SecretRef : SecretPointer;
+    return { results: [await result(() => ({ canonical: `${notation.parse(item.input)}` }))] };
+  }
   if (item.kind === "config") return { results: [await result(() => Client.describeSettings(item.env, item.provider))] };
   return played(item);
 }

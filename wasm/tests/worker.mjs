@@ -29,10 +29,15 @@ const ROUTES = {
     narrow ??= new Client({ url, token: "root", allowedMounts: ["secret"], maxConcurrent: 1, timeout: 1 });
     return narrow.read("openbao+kv2://secret/a").catch(({ code, subject }) => `${code} ${subject}`);
   },
-  /** A read that nobody answers, given up after a moment. */
-  async abort({ url }) {
+  /** A read that nobody answers, given up once `asked` answers. */
+  async abort({ url, asked }) {
+    const controller = new AbortController();
     const client = new Client({ url, token: "root", allowedMounts: ["secret"] });
-    return client.read("openbao+kv2://secret/a", { signal: AbortSignal.timeout(200) });
+    const reading = client.read("openbao+kv2://secret/a", { signal: controller.signal });
+    reading.catch(() => {});
+    await (await fetch(asked)).text();
+    controller.abort(new DOMException("enough", "TimeoutError"));
+    return reading;
   },
 };
 

@@ -2,7 +2,9 @@
 // this machine.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,7 +87,15 @@ test("requests that share a client log in once and do not hang, though each live
 test("an abort leaves no request running", async (t) => {
   const silent = await silentServer();
   t.after(silent.stop);
-  const found = await ask("abort", { url: silent.url });
+  // Tells when the silent server was asked.
+  const asked = createServer((_, response) => {
+    const timer = setInterval(() => silent.requests() && (clearInterval(timer), response.end("asked")), 10);
+    response.on("close", () => clearInterval(timer));
+  });
+  asked.listen(0, "127.0.0.1");
+  await once(asked, "listening");
+  t.after(() => asked.close());
+  const found = await ask("abort", { url: silent.url, asked: `http://127.0.0.1:${asked.address().port}` });
   assert.match(found, /^TimeoutError/);
   await silent.closed;
   assert.equal(silent.open(), 0);

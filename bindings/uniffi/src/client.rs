@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use baokit::{Credential, Pem, Provider, Settings};
+use baokit::{Code, Credential, Error, Pem, Provider, Settings};
 use zeroize::Zeroizing;
 
 use crate::error::Result;
@@ -159,9 +159,14 @@ impl Client {
         provider: &str,
     ) -> Result<Self> {
         let mut builder = Settings::builder(provider.parse::<Provider>()?);
-        if url.is_some() || urls.is_some() {
-            builder = builder.urls(url.into_iter().chain(urls.into_iter().flatten()));
-        }
+        builder = match (url, urls) {
+            (Some(_), Some(_)) => {
+                return Err(Error::new(Code::InvalidSetting).about("urls").because("url is given as well").into());
+            }
+            (Some(url), None) => builder.urls([url]),
+            (None, Some(urls)) => builder.urls(urls),
+            (None, None) => builder,
+        };
         if let Some(token) = token {
             builder = builder.credential(Credential::token(token));
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use baokit::{Code, Error, SecretValue};
+use baokit::{Code, Error, MAX_DEPTH, SecretValue};
 use serde_json::{Map, Number};
 
 use crate::error::Result;
@@ -49,6 +49,17 @@ pub enum Value {
         /// The values by their keys.
         entries: HashMap<String, Value>,
     },
+}
+
+/// Refuses a list or map so many levels deep (1 is the outermost) with the error that it gets when it
+/// crosses over: for a language that walks a value of its own before that, and has to come to an end.
+#[uniffi::export]
+pub fn require_depth(levels: u32) -> Result<()> {
+    if usize::try_from(levels).is_ok_and(|levels| levels <= MAX_DEPTH) {
+        return Ok(());
+    }
+    let reason = format!("the value is nested deeper than {MAX_DEPTH} levels");
+    Err(Error::new(Code::InvalidValue).because(reason).into())
 }
 
 impl fmt::Display for Value {

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use baokit_uniffi::{BaokitError, Client, Value, codes, describe_settings};
+use baokit::{Code, Error, MAX_DEPTH};
+use baokit_uniffi::{BaokitError, Client, Value, codes, describe_settings, require_depth};
 
 fn environment(entries: &[(&str, &str)]) -> HashMap<String, String> {
     entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -18,6 +19,46 @@ fn an_error_is_of_its_family_and_says_what_core_says() {
     assert_eq!((failure.code.code.as_str(), failure.code.family.as_str()), ("MISSING_SETTING", "caller"));
     assert_eq!((failure.code.http_status, failure.code.advice), (row.http_status, row.advice));
     assert!(failure.message.starts_with("MISSING_SETTING: OPENBAO_URL"));
+}
+
+#[test]
+fn every_code_of_core_becomes_an_error_of_its_family() {
+    for code in Code::ALL {
+        let case = match BaokitError::from(Error::new(*code)) {
+            BaokitError::Caller { .. } => "caller",
+            BaokitError::Policy { .. } => "policy",
+            BaokitError::Server { .. } => "server",
+            BaokitError::Transport { .. } => "transport",
+            BaokitError::Internal { .. } => "bug",
+        };
+        assert_eq!(case, code.family().as_str(), "{}", code.as_str());
+    }
+}
+
+#[test]
+fn the_depth_that_a_language_asks_about_is_core_s() {
+    let deepest = u32::try_from(MAX_DEPTH).unwrap();
+    assert!(require_depth(deepest).is_ok() && require_depth(u32::MAX).is_err());
+    let Err(BaokitError::Caller { failure }) = require_depth(deepest + 1) else { panic!("one level too many") };
+    assert_eq!(failure.code.code, "INVALID_VALUE");
+}
+
+#[test]
+fn one_node_or_a_list_of_them() {
+    let node = || "http://127.0.0.1:1".to_owned();
+    #[rustfmt::skip]
+    #[allow(clippy::result_large_err, reason = "as in the library")]
+    let client = |url, urls| {
+        Client::new(
+            url, urls, Some("t".to_owned()), None, None, None, None, None, None, None, None, None, None, None, None,
+            None, "openbao+kv2",
+        )
+    };
+    assert!(client(Some(node()), None).is_ok() && client(None, Some(vec![node()])).is_ok());
+    let Err(BaokitError::Caller { failure }) = client(Some(node()), Some(vec![node()])) else {
+        panic!("both were taken");
+    };
+    assert_eq!((failure.code.code.as_str(), failure.subject.as_deref()), ("INVALID_SETTING", Some("urls")));
 }
 
 #[test]

@@ -24,7 +24,7 @@ impl Provider {
     /// The canonical text, such as `openbao+kv2`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        self.prefix().trim_end_matches("://")
+        self.prefix().strip_suffix("://").unwrap_or_default()
     }
 
     /// What every canonical URI of this provider begins with.

@@ -64,8 +64,10 @@ public class Client private constructor(private val native: NativeClient) : Auto
     ) : this(
         translated {
             NativeClient(
-                url, urls, token, roleId, secretId, namespace, caPem, clientCertificatePem, clientKeyPem, verifyTls,
-                timeout, poolSize, maxConcurrent, tenantId, allowedMounts, acceptLegacy, provider,
+                url?.let(::settingText), urls?.map(::settingText), token?.let(::settingText), roleId?.let(::settingText),
+                secretId?.let(::settingText), namespace?.let(::settingText), caPem?.let(::settingText),
+                clientCertificatePem?.let(::settingText), clientKeyPem?.let(::settingText), verifyTls, timeout, poolSize,
+                maxConcurrent, tenantId?.let(::settingText), allowedMounts?.map(::settingText), acceptLegacy, settingText(provider),
             )
         },
     )
@@ -74,30 +76,34 @@ public class Client private constructor(private val native: NativeClient) : Auto
     public val settings: Map<String, Any?> = describe(native.settings())
 
     /** Reads a secret, or one key of it where the URI has a fragment. */
-    public suspend fun read(uri: String): Secret = Secret(translated { native.read(uri) })
+    public suspend fun read(uri: String): Secret = Secret(translated { native.read(uriText(uri)) })
 
     /** Writes a new version: the whole secret (a map), or with a fragment that key alone. */
-    public suspend fun write(uri: String, value: Any?): Change = translated { native.write(uri, toValue(value)) }
+    public suspend fun write(uri: String, value: Any?): Change =
+        translated { native.write(uriText(uri), toValue(value)) }
 
     /** Replaces a value; where another writer comes in between it stops with `CAS_CONFLICT`. */
-    public suspend fun rotate(uri: String, value: Any?): Change = translated { native.rotate(uri, toValue(value)) }
+    public suspend fun rotate(uri: String, value: Any?): Change =
+        translated { native.rotate(uriText(uri), toValue(value)) }
 
     /** Deletes the newest version, or the one that `?version=` pins. It can be undeleted. */
-    public suspend fun delete(uri: String): Unit = translated { native.delete(uri) }
+    public suspend fun delete(uri: String): Unit = translated { native.delete(uriText(uri)) }
 
     /** The versions of a secret, oldest first, without their data. */
-    public suspend fun versions(uri: String): Versions = translated { native.versions(uri) }
+    public suspend fun versions(uri: String): Versions = translated { native.versions(uriText(uri)) }
 
     /** The KVv2 engine at a mount, below the level of URIs and of the tenant guard. */
-    public fun kv2(mount: String): Kv2 = Kv2(native.kv2(mount))
+    public fun kv2(mount: String): Kv2 = Kv2(native.kv2(pathText(mount)))
 
     /** Parses a prefix and shows it to the guard of the tenant's mounts. Sends nothing. */
     public fun admitPrefix(uri: String): SecretPrefix =
-        translated { native.admitPrefix(uri) }.use(::SecretPrefix)
+        translated { native.admitPrefix(uriText(uri)) }.use(::SecretPrefix)
 
     /** Sends a request that baokit does not model. The answer is the whole JSON document. */
-    public suspend fun request(method: String, path: String, body: Any? = null): SecretValue =
-        SecretValue(translated { native.request(method, path, body?.let(::toValue)) })
+    public suspend fun request(method: String, path: String, body: Any? = null): SecretValue {
+        val named = wellFormed(method, "NOT_SUPPORTED")
+        return SecretValue(translated { native.request(named, pathText(path), body?.let { toValue(it) }) })
+    }
 
     /** What OpenBao says of the client's own token. A token that counts its uses loses one. */
     public suspend fun lookupSelf(): TokenInfo = translated { native.lookupSelf() }
@@ -116,13 +122,16 @@ public class Client private constructor(private val native: NativeClient) : Auto
     public companion object {
         /** A client with the settings of an environment: `OPENBAO_URL`, `OPENBAO_TOKEN` and so on. */
         public fun fromEnv(env: Map<String, String> = System.getenv(), provider: String = DEFAULT_PROVIDER): Client =
-            Client(translated { NativeClient.fromEnv(env, provider) })
+            Client(translated { NativeClient.fromEnv(settings(env), settingText(provider)) })
 
         /** The settings that an environment comes to, without the credential and without a client. */
         public fun describeSettings(
             env: Map<String, String> = System.getenv(),
             provider: String = DEFAULT_PROVIDER,
-        ): Map<String, Any?> = describe(translated { org.baokit.ffi.describeSettings(env, provider) })
+        ): Map<String, Any?> = describe(translated { org.baokit.ffi.describeSettings(settings(env), settingText(provider)) })
+
+        private fun settings(env: Map<String, String>) =
+            env.entries.associate { (key, value) -> settingText(key) to settingText(value) }
 
         // core describes settings as an object, whose keys are strings.
         @Suppress("UNCHECKED_CAST")
@@ -134,16 +143,16 @@ public class Client private constructor(private val native: NativeClient) : Auto
 public class Kv2 internal constructor(private val native: NativeKv2) {
     /** Reads a secret, or one version of it. */
     public suspend fun read(path: String, version: ULong? = null): Secret =
-        Secret(translated { native.read(path, version) })
+        Secret(translated { native.read(pathText(path), version) })
 
     /** Writes a whole secret; where [cas] is given, only if that is the current version. */
     public suspend fun write(path: String, data: Any?, cas: ULong? = null): Written =
-        translated { native.write(path, toValue(data), cas) }
+        translated { native.write(pathText(path), toValue(data), cas) }
 
     /** Deletes these versions, or the newest where none is named. */
     public suspend fun delete(path: String, versions: List<ULong> = emptyList()): Unit =
-        translated { native.delete(path, versions) }
+        translated { native.delete(pathText(path), versions) }
 
     /** The versions of a secret, oldest first. */
-    public suspend fun versions(path: String): Versions = translated { native.versions(path) }
+    public suspend fun versions(path: String): Versions = translated { native.versions(pathText(path)) }
 }

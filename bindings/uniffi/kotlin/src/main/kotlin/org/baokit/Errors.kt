@@ -47,6 +47,16 @@ public class TransportException internal constructor(failure: Failure) : BaokitE
 /** baokit itself: please report it. */
 public class InternalException internal constructor(failure: Failure) : BaokitException(failure)
 
+/**
+ * What is no value, URI or setting at all, so that core never saw it: an object that JSON has nothing
+ * for, a key that is no string, a text with half a surrogate pair, which UTF-8 can't hold.
+ */
+public class BadValueException internal constructor(
+    /** `INVALID_VALUE`, or for a text that is something else the code of that, such as `INVALID_URI`. */
+    public val code: String,
+    message: String,
+) : IllegalArgumentException("$code: $message")
+
 /** Runs a call of the generated half, and throws its errors as this package's. */
 internal inline fun <T> translated(call: () -> T): T =
     try {

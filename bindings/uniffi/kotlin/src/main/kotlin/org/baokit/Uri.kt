@@ -23,10 +23,12 @@ public sealed interface SecretRef
 
 /** Parses a pointer where the text is one, else a URI by the strict rules. */
 public fun parseSecretRef(text: String): SecretRef =
-    when (val found = translated { org.baokit.ffi.parseSecretRef(text) }) {
+    when (val found = translated { org.baokit.ffi.parseSecretRef(uriText(text)) }) {
         is NativeRef.Uri -> found.uri.use(::SecretUri)
         is NativeRef.Pointer -> found.pointer.use(::SecretPointer)
     }
+
+private fun mount(text: String?) = text?.let { wellFormed(it, "AMBIGUOUS_MOUNT") }
 
 /** The canonical URI of one secret, or of one key in it. */
 public class SecretUri internal constructor(native: NativeUri) : SecretName(native.toString()), SecretRef {
@@ -48,7 +50,7 @@ public class SecretUri internal constructor(native: NativeUri) : SecretName(nati
     public companion object {
         /** Parses a URI. [mount] is one that was given beside it, which is refused. */
         public fun parse(text: String, acceptLegacy: Boolean = false, mount: String? = null): SecretUri =
-            translated { NativeUri.parse(text, acceptLegacy, mount) }.use(::SecretUri)
+            translated { NativeUri.parse(uriText(text), acceptLegacy, mount(mount)) }.use(::SecretUri)
     }
 }
 
@@ -62,7 +64,7 @@ public class SecretPrefix internal constructor(native: NativePrefix) : SecretNam
             wildcard: Boolean = false,
             mount: String? = null,
         ): SecretPrefix =
-            translated { NativePrefix.parse(text, acceptLegacy, wildcard, mount) }.use(::SecretPrefix)
+            translated { NativePrefix.parse(uriText(text), acceptLegacy, wildcard, mount(mount)) }.use(::SecretPrefix)
     }
 }
 
@@ -70,6 +72,7 @@ public class SecretPrefix internal constructor(native: NativePrefix) : SecretNam
 public class SecretPointer internal constructor(native: NativePointer) : SecretName(native.toString()), SecretRef {
     public companion object {
         /** Parses a pointer. */
-        public fun parse(text: String): SecretPointer = translated { NativePointer.parse(text) }.use(::SecretPointer)
+        public fun parse(text: String): SecretPointer =
+            translated { NativePointer.parse(wellFormed(text, "INVALID_POINTER")) }.use(::SecretPointer)
     }
 }
