@@ -166,7 +166,7 @@ async function exchange(fetch, node, target, init, limit) {
   try {
     response = await fetch(url.href, init);
   } catch (error) {
-    return refused(error, init.method);
+    return refused(error);
   }
   // A browser hides the status and the target of a redirect. It was one, to an unknown place.
   if (response?.type === "opaqueredirect") return { status: 307, headers: [], body: new Uint8Array() };
@@ -214,7 +214,7 @@ const NOT_CONNECTED = new Set(["UND_ERR_CONNECT_TIMEOUT", "ConnectionRefused", "
 const NOT_CONNECTED_TEXT = /client error \(Connect\)/;
 // A handshake that failed: certificates that are refused here (Node's codes, which are OpenSSL's names),
 // certificates that the server's alert refuses, and what only a handshake says. All else, such as a
-// broken record or an alert without such a meaning, may come after the request was read.
+// broken record or what a server without TLS sends, may come after the request was read.
 const HANDSHAKE = new Set([
   "ERR_TLS_CERT_ALTNAME_INVALID", "ERR_TLS_CERT_ALTNAME_FORMAT", "ERR_TLS_HANDSHAKE_TIMEOUT",
   "CERT_CHAIN_TOO_LONG", "CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID", "CERT_REJECTED", "CERT_REVOKED",
@@ -234,18 +234,12 @@ const HANDSHAKE = new Set([
   "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION", "ERR_SSL_TLSV1_UNRECOGNIZED_NAME", "ERR_SSL_NO_SHARED_CIPHER",
   "ERR_SSL_UNSUPPORTED_PROTOCOL", "ERR_SSL_NO_PROTOCOLS_AVAILABLE", "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL",
 ]);
-// What a server without TLS looks like; so does a stream that was disturbed later. It counts as a handshake
-// only where it makes no difference: a request that changes nothing may have been read.
-const NO_TLS = new Set(["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_PACKET_LENGTH_TOO_LONG"]);
-const CHANGES_NOTHING = new Set(["GET", "LIST"]);
-
 /** How far a request had come that `fetch` gave no answer to. What can't be told counts as sent. */
-function refused(error, method) {
+function refused(error) {
   const chain = causes(error);
   const last = chain[chain.length - 1];
   const reason = name(last);
-  const handshake = ({ code } = {}) => HANDSHAKE.has(code) || (NO_TLS.has(code) && CHANGES_NOTHING.has(method));
-  if (chain.some((cause) => handshake(cause ?? undefined))) return { failure: "tls", reason };
+  if (chain.some((cause) => HANDSHAKE.has(cause?.code))) return { failure: "tls", reason };
   const unconnected = (cause) =>
     CONNECTING.has(cause?.syscall) || NOT_CONNECTED.has(cause?.code) || NOT_CONNECTED_TEXT.test(cause?.message);
   if (chain.some(unconnected)) {
