@@ -16,6 +16,6 @@ pub use client::{Change, Client, Kv2, Renewal, TokenInfo, Version, Versions, Wri
 pub use error::{BaokitError, CodeInfo, Failure, Result, codes};
 pub use secret::{Secret, SecretValue};
 pub use uri::{SecretPointer, SecretPrefix, SecretRef, SecretUri, parse_secret_ref};
-pub use value::{Value, require_depth};
+pub use value::{Nested, Value, require_depth};
 
 uniffi::setup_scaffolding!("baokit");

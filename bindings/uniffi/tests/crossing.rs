@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use baokit::{Code, Error, MAX_DEPTH};
-use baokit_uniffi::{BaokitError, Client, Value, codes, describe_settings, require_depth};
+use baokit_uniffi::{BaokitError, Client, Nested, UniFfiTag, Value, codes, describe_settings, require_depth};
+use uniffi::{Lift, Lower};
 
 fn environment(entries: &[(&str, &str)]) -> HashMap<String, String> {
     entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -35,12 +36,33 @@ fn every_code_of_core_becomes_an_error_of_its_family() {
     }
 }
 
+/// A list in a list and so on, as the other languages write it: no value of that depth is made here.
+fn lists(levels: usize) -> Vec<u8> {
+    let (mut list, mut null) = (Vec::new(), Vec::new());
+    <Value as Lower<UniFfiTag>>::write(Value::Array { items: Nested(vec![Value::Null]) }, &mut list);
+    <Value as Lower<UniFfiTag>>::write(Value::Null, &mut null);
+    list.truncate(list.len() - null.len());
+    [list.repeat(levels), null].concat()
+}
+
 #[test]
-fn the_depth_that_a_language_asks_about_is_core_s() {
-    let deepest = u32::try_from(MAX_DEPTH).unwrap();
-    assert!(require_depth(deepest).is_ok() && require_depth(u32::MAX).is_err());
-    let Err(BaokitError::Caller { failure }) = require_depth(deepest + 1) else { panic!("one level too many") };
-    assert_eq!(failure.code.code, "INVALID_VALUE");
+fn a_value_is_read_as_deep_as_core_takes_one() {
+    fn read(levels: usize) -> uniffi::Result<Value> {
+        <Value as Lift<UniFfiTag>>::try_read(&mut lists(levels).as_slice())
+    }
+    assert!(require_depth(100).is_ok() && require_depth(101).is_err() && require_depth(u32::MAX).is_err());
+    for levels in [MAX_DEPTH + 1, 1_000_000, MAX_DEPTH + 1] {
+        let Err(refused) = read(levels) else { panic!("{levels} levels were read") };
+        let Ok(BaokitError::Caller { failure }) = refused.downcast() else { panic!("no error of this crate") };
+        assert_eq!(failure.code.code, "INVALID_VALUE");
+    }
+    let mut value = read(MAX_DEPTH).unwrap_or_else(|error| panic!("{error}"));
+    let mut levels = 0;
+    while let Value::Array { items: Nested(mut items) } = value {
+        levels += 1;
+        value = items.remove(0);
+    }
+    assert_eq!(levels, MAX_DEPTH);
 }
 
 #[test]
@@ -64,7 +86,9 @@ fn one_node_or_a_list_of_them() {
 #[test]
 fn the_settings_of_an_environment_hold_no_credential() {
     let env = environment(&[("OPENBAO_URL", "http://127.0.0.1:1"), ("OPENBAO_TOKEN", "canary")]);
-    let Value::Object { entries } = describe_settings(env, "openbao+kv2").unwrap() else { panic!("no object") };
+    let Value::Object { entries: Nested(entries) } = describe_settings(env, "openbao+kv2").unwrap() else {
+        panic!("no object")
+    };
     assert!(matches!(&entries["credential"], Value::Text { value } if value == "token"));
     assert!(matches!(&entries["pool_size"], Value::Integer { value: 10 }));
 }
@@ -72,5 +96,5 @@ fn the_settings_of_an_environment_hold_no_credential() {
 #[test]
 fn printing_a_value_shows_nothing_of_it() {
     let text = Value::Text { value: "canary".to_owned() };
-    assert_eq!(Value::Array { items: vec![text] }.to_string(), "Value([redacted])");
+    assert_eq!(Value::Array { items: Nested(vec![text]) }.to_string(), "Value([redacted])");
 }
