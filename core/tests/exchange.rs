@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use baokit_core::http::FailureKind;
 use baokit_core::{Code, SecretValue};
-use scenario::{CANARY_TOKEN, MISMATCH, Reply, SECOND, World, errors, json, raw, redirect, secret, written};
+use scenario::{
+    CANARY_TOKEN, MISMATCH, Reply, SECOND, World, errors, json, raw, redirect, retry_after, secret, written,
+};
 
 const URI: &str = "openbao+kv2://secret/app/api#token";
 
@@ -237,13 +239,7 @@ fn what_is_nested_as_deep_as_allowed_is_read_back() {
 #[test]
 fn closing_ends_the_waits_of_those_under_way() {
     // One waits for the server's wish, one for a place.
-    let world = World::new(|_| {
-        Reply::Answer(
-            baokit_core::http::Response::new(429, zeroize::Zeroizing::new(br#"{"errors":[]}"#.to_vec()))
-                .header("Content-Type", b"application/json")
-                .header("Retry-After", b"20"),
-        )
-    });
+    let world = World::new(|_| retry_after(json(429, r#"{"errors":[]}"#), "20"));
     let client = world.client(World::settings(1).max_concurrent(1));
     let results = world.run_all((0..3).map(|i| {
         let (client, world) = (&client, &world);
@@ -369,16 +365,8 @@ fn nodes_that_redirect_to_each_other_do_not_make_a_loop() {
 
 #[test]
 fn retry_after_is_honoured_and_one_beyond_the_deadline_ends_the_call() {
-    let throttled = |seconds: &'static str| {
-        Reply::Answer(
-            baokit_core::http::Response::new(
-                429,
-                zeroize::Zeroizing::new(br#"{"errors":["rate limit quota exceeded"]}"#.to_vec()),
-            )
-            .header("Content-Type", b"application/json")
-            .header("Retry-After", seconds.as_bytes()),
-        )
-    };
+    let throttled =
+        |seconds: &'static str| retry_after(json(429, r#"{"errors":["rate limit quota exceeded"]}"#), seconds);
     let mut first = true;
     let world = World::new(move |_| if std::mem::take(&mut first) { throttled("3") } else { secret(1) });
     world.run(world.client(World::settings(1)).read(URI)).unwrap();
@@ -394,11 +382,7 @@ fn retry_after_is_honoured_and_one_beyond_the_deadline_ends_the_call() {
 fn a_node_that_wants_to_be_left_alone_does_not_hold_up_a_call_that_another_can_serve() {
     for status in [429, 503] {
         let world = World::new(move |seen| match seen.node.ends_with(":1") {
-            true => Reply::Answer(
-                baokit_core::http::Response::new(status, zeroize::Zeroizing::new(br#"{"errors":[]}"#.to_vec()))
-                    .header("Content-Type", b"application/json")
-                    .header("Retry-After", b"3600"),
-            ),
+            true => retry_after(json(status, r#"{"errors":[]}"#), "3600"),
             false => secret(1),
         });
         world.run(world.client(World::settings(2)).read(URI)).unwrap();

@@ -87,16 +87,7 @@ fn a_refused_log_in_is_told_to_all_who_waited_and_not_repeated_by_them() {
 
 #[test]
 fn a_log_in_that_can_not_succeed_is_not_tried_by_each_who_waited_for_it() {
-    let throttled = || {
-        scenario::Reply::Answer(
-            baokit_core::http::Response::new(
-                429,
-                zeroize::Zeroizing::new(br#"{"errors":["rate limit quota exceeded"]}"#.to_vec()),
-            )
-            .header("Content-Type", b"application/json")
-            .header("Retry-After", b"25"),
-        )
-    };
+    let throttled = || scenario::retry_after(scenario::json(429, r#"{"errors":["rate limit quota exceeded"]}"#), "25");
     let world = World::new(move |_| throttled());
     let client = world.client(World::app_role(1));
     let results = world.run_all((0..10).map(|_| client.read(URI)));
@@ -116,14 +107,9 @@ fn a_log_in_that_can_not_succeed_is_not_tried_by_each_who_waited_for_it() {
 fn a_follower_with_more_time_than_its_leader_tries_on_when_the_leader_was_throttled() {
     let mut throttle = true;
     let world = World::slow(move |seen| match is_login(seen) {
-        true if std::mem::take(&mut throttle) => (
-            3 * SECOND,
-            Reply::Answer(
-                baokit_core::http::Response::new(429, zeroize::Zeroizing::new(br#"{"errors":[]}"#.to_vec()))
-                    .header("Content-Type", b"application/json")
-                    .header("Retry-After", b"4"),
-            ),
-        ),
+        true if std::mem::take(&mut throttle) => {
+            (3 * SECOND, scenario::retry_after(scenario::json(429, r#"{"errors":[]}"#), "4"))
+        }
         true => (Duration::ZERO, logged_in(1, 3600)),
         false => (Duration::ZERO, secret(1)),
     });

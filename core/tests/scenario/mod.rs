@@ -56,6 +56,14 @@ pub fn redirect(location: &str) -> Reply {
     Reply::Answer(Response::new(307, Zeroizing::new(Vec::new())).header("Location", location.as_bytes()))
 }
 
+/// The same answer, with a wish to be left alone for so many seconds.
+pub fn retry_after(reply: Reply, seconds: &str) -> Reply {
+    match reply {
+        Reply::Answer(response) => Reply::Answer(response.header("Retry-After", seconds.as_bytes())),
+        reply => reply,
+    }
+}
+
 /// A secret with one key, `token`.
 pub fn secret(version: u64) -> Reply {
     json(
