@@ -7,13 +7,16 @@
 pub(crate) mod answer;
 pub(crate) mod auth;
 pub(crate) mod kv2;
+pub(crate) mod sys;
 
 use std::sync::Arc;
+
+use secrecy::SecretString;
 
 use serde::Serialize;
 
 use crate::error::{Code, Error, Result};
-use crate::http::{Body, Method};
+use crate::http::{Body, Method, Transfer};
 use crate::secret::{MAX_DEPTH, SecretValue, require_depth, to_body};
 use crate::uri::path::ApiPath;
 pub(crate) use answer::Answer;
@@ -32,19 +35,53 @@ pub(crate) enum Replay {
     Unsafe,
 }
 
-/// The request of a call, without node and token.
+/// Whose token goes along.
+#[derive(Clone, Debug)]
+pub(crate) enum Bearer {
+    /// The client's, which it logs in for.
+    Client,
+    /// Nobody's.
+    Nobody,
+    /// This one, which can't be replaced.
+    Token(Arc<SecretString>),
+}
+
+/// The request of a call, without node and client's token.
 #[derive(Debug)]
 pub(crate) struct Spec {
     pub method: Method,
     /// Path and query, from `/v1/` on.
     pub target: Arc<str>,
     pub body: Option<Body>,
+    pub transfer: Option<Transfer>,
     pub replay: Replay,
-    /// Whether the client's token goes along.
-    pub authenticated: bool,
+    pub bearer: Bearer,
+    /// Whether it concerns the client's namespace; the nodes and the cluster are in none.
+    pub namespaced: bool,
+    /// Whether it asks how things are at this moment: no node is asked twice, and nobody waits.
+    pub momentary: bool,
+    /// Whether one try may take all the time there is, since the work of it is long.
+    pub patient: bool,
+    /// Seconds that the answer is to be wrapped for.
+    pub wrap_ttl: Option<u64>,
 }
 
 impl Spec {
+    fn new(method: Method, target: String, replay: Replay) -> Self {
+        Self {
+            method,
+            target: target.into(),
+            body: None,
+            transfer: None,
+            replay,
+            bearer: Bearer::Client,
+            namespaced: true,
+            momentary: false,
+            patient: false,
+            wrap_ttl: None,
+        }
+    }
+
     /// The path as OpenBao's policies name it, for error texts.
     pub fn path(&self) -> &str {
         let path = self.target.strip_prefix("/v1/").unwrap_or(&self.target);
@@ -61,8 +98,7 @@ pub(crate) struct Call<T> {
 
 impl<T> Call<T> {
     fn new(method: Method, target: String, replay: Replay, read: fn(&Spec, Answer) -> Result<T>) -> Self {
-        let spec = Spec { method, target: target.into(), body: None, replay, authenticated: true };
-        Self { spec: Arc::new(spec), read }
+        Self { spec: Arc::new(Spec::new(method, target, replay)), read }
     }
 
     fn with_body(
@@ -74,7 +110,7 @@ impl<T> Call<T> {
     ) -> Result<Self> {
         let body = to_body(body)?;
         let size = body.as_ref().len();
-        let spec = Spec { method, target: target.into(), body: Some(body), replay, authenticated: true };
+        let spec = Spec { body: Some(body), ..Spec::new(method, target, replay) };
         if size > MAX_BODY_BYTES {
             let reason = format!("{size} bytes are over OpenBao's limit of {MAX_BODY_BYTES} for a request");
             return Err(Error::new(Code::ValueTooLarge).about(spec.path().to_owned()).because(reason));
@@ -82,12 +118,18 @@ impl<T> Call<T> {
         Ok(Self { spec: Arc::new(spec), read })
     }
 
-    /// The call without the client's token.
-    fn unauthenticated(mut self) -> Self {
+    /// The same call with this much changed.
+    fn with(mut self, change: impl FnOnce(&mut Spec)) -> Self {
+        // A call is changed while it is made only, when nobody shares it yet.
         if let Some(spec) = Arc::get_mut(&mut self.spec) {
-            spec.authenticated = false;
+            change(spec);
         }
         self
+    }
+
+    /// The call without the client's token.
+    fn unauthenticated(self) -> Self {
+        self.with(|spec| spec.bearer = Bearer::Nobody)
     }
 
     /// Reads the answer.

@@ -156,6 +156,10 @@ codes! {
     CasRequired = "CAS_REQUIRED", Caller, 400, final, "write with cas: 0 for a new secret, else its current version";
     /// OpenBao called the request malformed.
     RequestRejected = "REQUEST_REJECTED", Caller, 400, final, "check the parameters of the request against OpenBao's API";
+    /// A call that concerns one node, of a client that has several, or a node that is not the client's.
+    InvalidNode = "INVALID_NODE", Caller, 400, final, "name one of the client's nodes, as in sys().at(url)";
+    /// The reader or writer that the caller passed in failed.
+    LocalIo = "LOCAL_IO", Caller, 500, final, "see the reason; what was written so far is not complete";
     /// The client was closed.
     ClientClosed = "CLIENT_CLOSED", Caller, 500, final, "make a new client";
 

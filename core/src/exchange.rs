@@ -19,9 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::auth::Grant;
-use crate::call::{Answer, Call, Replay, Spec};
+use crate::call::{Answer, Bearer, Call, Replay, Spec};
 use crate::error::{Code, Error, Result};
 use crate::http::{Failure, Request, Response};
+use crate::session::nodes::NodeId;
 use crate::session::token::{Generation, Need, Ticket};
 use crate::session::{Now, Session};
 use attempt::{Attempt, Progress};
@@ -88,9 +89,10 @@ struct LogIn {
 }
 
 impl Exchange {
-    /// A call that must be over at `deadline`, on the monotonic clock. `seed` feeds its jitter.
-    pub fn new(spec: Arc<Spec>, deadline: Duration, seed: u64) -> Self {
-        let attempt = Attempt::new(spec.clone(), deadline, seed);
+    /// A call that must be over at `deadline`, on the monotonic clock, of one node where it is named.
+    /// `seed` feeds its jitter.
+    pub fn new(spec: Arc<Spec>, node: Option<NodeId>, deadline: Duration, seed: u64) -> Self {
+        let attempt = Attempt::new(spec.clone(), node, deadline, seed);
         Self { spec, phase: Phase::Fresh, attempt, deadline, generation: None, replaced: false }
     }
 
@@ -150,8 +152,10 @@ impl Exchange {
 
     /// Gets hold of a token where the call needs one, then makes the call.
     fn begin(&mut self, session: &mut Session, now: Duration) -> Step {
-        if self.spec.authenticated {
-            match session.tokens.need(now) {
+        match &self.spec.bearer {
+            Bearer::Nobody => {}
+            Bearer::Token(token) => self.attempt.carry(token.clone()),
+            Bearer::Client => match session.tokens.need(now) {
                 Ok(Need::Use(token, generation)) => {
                     self.generation = Some(generation);
                     self.attempt.carry(token);
@@ -170,7 +174,7 @@ impl Exchange {
                     return self.log_in(session, now, Box::new(LogIn { ticket, call, attempt }), Input::Start);
                 }
                 Err(error) => return self.done(Err(error.about(self.spec.path().to_owned()))),
-            }
+            },
         }
         let progress = self.attempt.step(session, now, Input::Start);
         self.call(session, now, progress)

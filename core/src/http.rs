@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -75,6 +76,93 @@ impl fmt::Debug for Body {
     }
 }
 
+/// A body that does not pass through memory, such as a snapshot: between the server and a reader or
+/// writer of the caller's. All tries of one call share it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Transfer {
+    /// The host writes the body of a success here, instead of into the [`Response`], and applies no
+    /// limit of [`MAX_ANSWER_BYTES`] to it. Any other answer is read as usual.
+    Download(Sink),
+    /// The host sends this as the body of the request, from its beginning.
+    Upload(Source),
+}
+
+/// Where a download goes.
+pub struct Sink(Arc<Mutex<dyn Write + Send>>);
+
+impl Sink {
+    /// The sink, and the writer for whoever wants it back.
+    pub(crate) fn new<W: Write + Send + 'static>(writer: W) -> (Self, Arc<Mutex<W>>) {
+        let shared = Arc::new(Mutex::new(writer));
+        (Self(shared.clone()), shared)
+    }
+
+    /// Writes one piece.
+    ///
+    /// # Errors
+    /// [`FailureKind::Caller`], with what the writer said.
+    pub fn write(&self, piece: &[u8]) -> Result<(), Failure> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(piece).map_err(Failure::caller)
+    }
+}
+
+impl Clone for Sink {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sink")
+    }
+}
+
+trait ReadSeek: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> ReadSeek for T {}
+
+/// Where an upload comes from.
+pub struct Source(Arc<Mutex<dyn ReadSeek>>);
+
+impl Source {
+    pub(crate) fn new(reader: impl Read + Seek + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(reader)))
+    }
+
+    /// Goes back to the beginning, and says how many bytes there are.
+    ///
+    /// # Errors
+    /// [`FailureKind::Caller`], with what the reader said.
+    pub fn rewind(&self) -> Result<u64, Failure> {
+        let mut reader = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = reader.seek(SeekFrom::End(0)).map_err(Failure::caller)?;
+        reader.rewind().map_err(Failure::caller)?;
+        Ok(length)
+    }
+
+    /// Reads the next piece into the buffer: how long it is, 0 at the end.
+    ///
+    /// # Errors
+    /// [`FailureKind::Caller`], with what the reader said.
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).read(buffer).map_err(Failure::caller)
+    }
+}
+
+impl Clone for Source {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}
+
 /// One header of a request.
 #[derive(Clone)]
 pub struct Header {
@@ -85,12 +173,17 @@ pub struct Header {
 #[derive(Clone)]
 enum HeaderValue {
     Plain(Cow<'static, str>),
+    Shared(Arc<str>),
     Secret(Arc<SecretString>),
 }
 
 impl Header {
     pub(crate) fn plain(name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         Self { name, value: HeaderValue::Plain(value.into()) }
+    }
+
+    pub(crate) fn shared(name: &'static str, value: Arc<str>) -> Self {
+        Self { name, value: HeaderValue::Shared(value) }
     }
 
     pub(crate) fn secret(name: &'static str, value: Arc<SecretString>) -> Self {
@@ -108,6 +201,7 @@ impl Header {
     pub fn expose(&self) -> &str {
         match &self.value {
             HeaderValue::Plain(text) => text,
+            HeaderValue::Shared(text) => text,
             HeaderValue::Secret(secret) => secret.expose_secret(),
         }
     }
@@ -123,6 +217,7 @@ impl fmt::Debug for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
             HeaderValue::Plain(text) => write!(f, "{}: {text}", self.name),
+            HeaderValue::Shared(text) => write!(f, "{}: {text}", self.name),
             HeaderValue::Secret(_) => write!(f, "{}: [redacted]", self.name),
         }
     }
@@ -136,6 +231,7 @@ pub struct Request {
     pub(crate) target: Arc<str>,
     pub(crate) headers: Vec<Header>,
     pub(crate) body: Option<Body>,
+    pub(crate) transfer: Option<Transfer>,
 }
 
 impl Request {
@@ -177,6 +273,14 @@ impl Request {
     pub fn body(&self) -> Option<&Body> {
         self.body.as_ref()
     }
+
+    /// The body that does not pass through memory, where there is one.
+    ///
+    /// A host that can't do it must fail the request as [`FailureKind::BeforeSend`].
+    #[must_use]
+    pub fn transfer(&self) -> Option<&Transfer> {
+        self.transfer.as_ref()
+    }
 }
 
 /// One answer, whatever its status.
@@ -186,6 +290,7 @@ pub struct Response {
     content_type: Option<String>,
     location: Option<String>,
     retry_after: Option<Duration>,
+    index: Option<String>,
     body: Zeroizing<Vec<u8>>,
 }
 
@@ -193,7 +298,7 @@ impl Response {
     /// An answer with this status and body, without headers.
     #[must_use]
     pub fn new(status: u16, body: Zeroizing<Vec<u8>>) -> Self {
-        Self { status, content_type: None, location: None, retry_after: None, body }
+        Self { status, content_type: None, location: None, retry_after: None, index: None, body }
     }
 
     /// Adds a header; those that core has no use for are dropped here, so a host passes all.
@@ -208,6 +313,8 @@ impl Response {
             // OpenBao sends seconds; RFC 9110 also allows a date, which is left out here, since
             // acting on it would trust the server's clock.
             self.retry_after = text.trim().parse().ok().map(Duration::from_secs);
+        } else if name.eq_ignore_ascii_case("x-vault-index") {
+            self.index = Some(text.to_owned());
         }
         self
     }
@@ -235,6 +342,11 @@ impl Response {
 
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+
+    /// How far the node was that answered.
+    pub(crate) fn index(&self) -> Option<&str> {
+        self.index.as_deref()
     }
 
     pub(crate) fn body(&self) -> &[u8] {
@@ -266,6 +378,8 @@ pub enum FailureKind {
     TooLarge,
     /// The limit of this request passed.
     Timeout,
+    /// The caller's own reader or writer failed; see [`Transfer`].
+    Caller,
 }
 
 /// A request that got no answer.
@@ -281,6 +395,10 @@ impl Failure {
     #[must_use]
     pub fn new(kind: FailureKind, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, reason: reason.into() }
+    }
+
+    fn caller(error: std::io::Error) -> Self {
+        Self::new(FailureKind::Caller, error.to_string())
     }
 
     /// How far the request had come.

@@ -21,7 +21,8 @@
 //! | `call` | one exchange with OpenBao as data: what is asked, and how its answer is read |
 //! | `exchange` | the machine that carries out one call: token, node, retry, deadline |
 //! | `drive` | the host trait, and the one driver |
-//! | `operation` | what a user asks for: read, write, rotate, delete, versions |
+//! | `operation` | what a user asks for: read, write, rotate, delete, versions; what an operator does |
+//! | [`sys`] | what the operator's calls take and answer |
 //! | `session` | what operations share: the token, the nodes' health, log-ins under way |
 //! | `secret` | values that wipe themselves and leave only through `expose` |
 //! | [`error`] | every error code, in one table |
@@ -38,11 +39,24 @@ mod operation;
 mod secret;
 mod session;
 
+/// What the operator's calls take and answer; see [`Sys`].
+pub mod sys {
+    pub use crate::call::sys::app_role::{Role, SecretId};
+    pub use crate::call::sys::mounts::{Mount, MountConfig};
+    pub use crate::call::sys::raft::{
+        AutopilotConfiguration, AutopilotServer, AutopilotState, Join, RaftConfiguration, RaftServer,
+    };
+    pub use crate::call::sys::wrapping::{Wrapped, WrappingInfo};
+    pub use crate::call::sys::{HaNode, Health, Initialization, InstalledVersion, Leader, SealStatus};
+    pub use crate::operation::sys::{AppRole, Raft};
+}
+
 pub use call::auth::{Renewal, TokenInfo};
 pub use call::kv2::{Version, Versions, Written};
 pub use config::Settings;
 pub use drive::Host;
 pub use error::{Code, Error, Family, Result};
+pub use operation::sys::Sys;
 pub use operation::{Change, Client};
 pub use secret::{MAX_DEPTH, Secret, SecretValue};
 pub use session::Now;

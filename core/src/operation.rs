@@ -7,6 +7,7 @@
 mod kv2;
 mod rotation;
 mod secrets;
+pub(crate) mod sys;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::exchange::Exchange;
 use crate::http::Method;
 use crate::secret::SecretValue;
 use crate::session::Session;
+use crate::session::nodes::NodeId;
 use crate::session::places::{Place, Places};
 use crate::session::token::Generation;
 use crate::uri::path::ApiPath;
@@ -135,13 +137,15 @@ impl<H: Host> Client<H> {
             }
             self.host.sleep(left.min(POLL)).await;
         }
-        Ok(Operation { client: self, deadline, _place: place })
+        Ok(Operation { client: self, node: None, deadline, _place: place })
     }
 }
 
 /// One operation under way: its calls share a deadline and a place.
 struct Operation<'a, H> {
     client: &'a Client<H>,
+    /// The only node that is asked, where one is named.
+    node: Option<NodeId>,
     deadline: Duration,
     _place: Place<'a>,
 }
@@ -168,7 +172,7 @@ impl<H: Host> Operation<'_, H> {
         let Client { host, shared, .. } = self.client;
         let mut seed = [0; 8];
         host.random(&mut seed);
-        let mut exchange = Exchange::new(spec, self.deadline, u64::from_ne_bytes(seed));
+        let mut exchange = Exchange::new(spec, self.node, self.deadline, u64::from_ne_bytes(seed));
         let answer = drive(host, shared, &mut exchange).await?;
         Ok((answer, exchange))
     }

@@ -1,9 +1,10 @@
-//! What the operations of one client share: the token, the nodes' health, who is logging in, and
-//! the places under the concurrency limit.
+//! What the operations of one client share: the token, the nodes' health, how much of the
+//! cluster's state was seen, who is logging in, and the places under the concurrency limit.
 //!
 //! Plain data. It is changed only in [`crate::exchange`], under the lock that [`crate::drive`]
 //! holds for the length of a step.
 
+pub(crate) mod consistency;
 pub(crate) mod nodes;
 pub(crate) mod places;
 pub(crate) mod token;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Credential, Settings};
+use consistency::Consistency;
 use nodes::Nodes;
 use token::Tokens;
 
@@ -29,6 +31,7 @@ pub struct Now {
 pub(crate) struct Session {
     pub nodes: Nodes,
     pub tokens: Tokens,
+    pub consistency: Consistency,
     pub namespace: Option<Arc<str>>,
     pub closed: bool,
 }
@@ -38,6 +41,7 @@ impl Session {
         Self {
             nodes: Nodes::new(settings.nodes().iter().cloned()),
             tokens: Tokens::new(credential),
+            consistency: Consistency::default(),
             namespace: settings.namespace().map(Into::into),
             closed: false,
         }

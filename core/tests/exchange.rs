@@ -9,7 +9,7 @@ use std::time::Duration;
 use baokit_core::http::FailureKind;
 use baokit_core::{Code, SecretValue};
 use scenario::{
-    CANARY_TOKEN, MISMATCH, Reply, SECOND, World, errors, json, raw, redirect, retry_after, secret, written,
+    CANARY_TOKEN, MISMATCH, Reply, SECOND, World, at_index, errors, json, raw, redirect, retry_after, secret, written,
 };
 
 const URI: &str = "openbao+kv2://secret/app/api#token";
@@ -28,6 +28,33 @@ fn a_read_is_one_request_with_the_token_to_the_data_path() {
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].target, "/v1/secret/data/app/caf%C3%A9?version=3");
     assert_eq!(seen[0].token.as_deref(), Some(CANARY_TOKEN));
+}
+
+#[test]
+fn a_read_says_how_much_of_the_cluster_s_state_the_client_has_seen() {
+    let mut answers = vec![
+        at_index(written(1), "c", 12),
+        at_index(secret(1), "c", 11),
+        at_index(secret(1), "c", 13),
+        at_index(secret(1), "d", 1),
+        secret(1),
+    ];
+    answers.reverse();
+    let world = World::new(move |_| answers.pop().unwrap());
+    let client = world.client(World::settings(1));
+    world.run(client.kv2_write("secret", "app", &data(), Some(0))).unwrap();
+    for _ in 0..4 {
+        world.run(client.read(URI)).unwrap();
+    }
+    let seen = world.seen();
+    assert_eq!(seen[0].header("x-vault-index"), None, "nothing was seen yet");
+    // base64 of {"cluster":"c","value":"12"}, and so on.
+    let indices: Vec<_> = seen[1..].iter().map(|seen| seen.header("x-vault-index").unwrap()).collect();
+    assert_eq!(indices[0], "eyJjbHVzdGVyIjoiYyIsInZhbHVlIjoiMTIifQ==");
+    assert_eq!(indices[1], indices[0], "a lower index does not count");
+    assert_eq!(indices[2], "eyJjbHVzdGVyIjoiYyIsInZhbHVlIjoiMTMifQ==");
+    assert_eq!(indices[3], "eyJjbHVzdGVyIjoiZCIsInZhbHVlIjoiMSJ9", "another cluster's takes its place");
+    assert!(seen[1..].iter().all(|seen| seen.header("x-vault-inconsistent") == Some("forward-active-node")));
 }
 
 #[test]

@@ -79,6 +79,13 @@ impl Builder {
         }
     }
 
+    /// No credential: for [`Sys`](crate::Sys)' calls that need none, such as those that open a sealed
+    /// server. Every other call fails with
+    /// [`AuthenticationFailed`](crate::Code::AuthenticationFailed).
+    pub fn without_credential(self) -> Self {
+        self.credential(Credential::None)
+    }
+
     /// Any credential.
     pub fn credential(self, credential: Credential) -> Self {
         self.with(|settings| settings.credential(credential))

@@ -11,6 +11,9 @@ use crate::builder::Builder;
 use crate::host::NativeHost;
 use crate::kv2::Kv2;
 
+/// The operator's calls of a [`Client`].
+pub type Sys<'a> = baokit_core::Sys<'a, NativeHost>;
+
 /// A client of one OpenBao cluster. Clones share the session: token, connections and limits.
 #[derive(Clone)]
 pub struct Client {
@@ -123,6 +126,24 @@ impl Client {
     #[must_use]
     pub fn kv2(&self, mount: impl Into<String>) -> Kv2 {
         Kv2::new(self.core.clone(), mount.into())
+    }
+
+    /// What an operator does: the state of the nodes, unsealing, the Raft cluster, mounts, policies,
+    /// AppRole.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = baokit::Client::builder_from_env().build()?;
+    /// for node in client.settings().nodes() {
+    ///     let health = client.sys().at(node.as_str())?.health().await?;
+    ///     println!("{node}: version {}, sealed: {}", health.version, health.sealed);
+    /// }
+    /// client.sys().raft().snapshot(std::fs::File::create("openbao.snapshot")?).await?.sync_all()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sys(&self) -> Sys<'_> {
+        self.core.sys()
     }
 
     /// Sends a request that baokit does not model, with the same failover, retry and redaction.

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{io, iter};
 
-use baokit_core::http::{CONNECT_TIMEOUT, Failure, FailureKind, MAX_ANSWER_BYTES, Method, Request, Response};
+use baokit_core::http::{CONNECT_TIMEOUT, Failure, FailureKind, MAX_ANSWER_BYTES, Method, Request, Response, Transfer};
 use baokit_core::{Code, Error, Host, Now, Result, Settings};
 use bytes::Bytes;
 use reqwest::Url;
@@ -12,18 +12,19 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::tls;
+use crate::transfer::{ReaderFailed, Upload, download};
 
 /// Answers are read into a buffer of this size unless the server announces a longer one.
 const BODY_CAPACITY: usize = 4 * 1024;
 
-/// The native host of one client.
-pub(crate) struct NativeHost {
+/// The native host of one client: reqwest, tokio's timer, and the system's clocks and randomness.
+pub struct NativeHost {
     http: reqwest::Client,
     start: Instant,
 }
 
 impl NativeHost {
-    pub fn new(settings: &Settings) -> Result<Self> {
+    pub(crate) fn new(settings: &Settings) -> Result<Self> {
         if let Some(node) = settings.nodes().iter().find(|node| Url::parse(node.as_str()).is_err()) {
             let error = Error::new(Code::InvalidSetting).about(format!("URL {node}"));
             return Err(error.because("its host is no legal name"));
@@ -50,7 +51,13 @@ impl NativeHost {
         for (name, value) in response.headers() {
             answer = answer.header(name.as_str(), value.as_bytes());
         }
-        Ok(answer.with_body(body(response).await?))
+        match request.transfer() {
+            Some(Transfer::Download(sink)) if response.status().is_success() => {
+                download(response, sink).await?;
+                Ok(answer)
+            }
+            _ => Ok(answer.with_body(body(response).await?)),
+        }
     }
 }
 
@@ -112,6 +119,9 @@ fn wire(request: &Request) -> Result<reqwest::Request, Failure> {
         // Shared, not copied: the one copy is core's, which wipes it.
         *wire.body_mut() = Some(Bytes::from_owner(body.clone()).into());
     }
+    if let Some(Transfer::Upload(source)) = request.transfer() {
+        *wire.body_mut() = Some(reqwest::Body::wrap(Upload::new(source)?));
+    }
     Ok(wire)
 }
 
@@ -143,6 +153,9 @@ async fn body(mut response: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Fai
 
 /// How far a request had come, as far as reqwest tells.
 fn failure(error: &reqwest::Error) -> Failure {
+    if let Some(ReaderFailed(failure)) = causes(error).find_map(|cause| cause.downcast_ref()) {
+        return failure.clone();
+    }
     let kind = if error.is_builder() {
         FailureKind::BeforeSend
     } else if is_tls(error) {
@@ -191,6 +204,6 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stat
 }
 
 /// What the operating system or the TLS library said; the layers above only repeat the address.
-fn innermost(error: &reqwest::Error) -> String {
+pub(crate) fn innermost(error: &reqwest::Error) -> String {
     causes(error).last().map_or_else(|| "the HTTP library gave no reason".to_owned(), ToString::to_string)
 }

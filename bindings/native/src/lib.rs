@@ -33,11 +33,14 @@ mod client;
 mod host;
 mod kv2;
 mod tls;
+mod transfer;
 
 pub use baokit_core::config::{Credential, Origin, Pem, Settings, SettingsBuilder, Warning, WarningCode};
 pub use baokit_core::error::{Code, Error, Family, Result};
+pub use baokit_core::sys;
 pub use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
 pub use baokit_core::{Change, MAX_DEPTH, Renewal, Secret, SecretValue, TokenInfo, Version, Versions, Written};
 pub use builder::Builder;
-pub use client::Client;
+pub use client::{Client, Sys};
+pub use host::NativeHost;
 pub use kv2::{Kv2, Read, Write};

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::Spec;
+use super::{Bearer, Spec};
 use crate::error::{Code, Error, Result};
 use crate::http::Response;
 use crate::secret::SecretValue;
@@ -95,6 +95,22 @@ static PHRASES: &[Phrase] = &[
     phrase("failed to decode JSON input", Code::RequestRejected),
     phrase("failed to parse JSON input", Code::RequestRejected),
     phrase("lease is not renewable", Code::RequestRejected),
+    phrase("endpoint requires response wrapping to be used", Code::RequestRejected),
+    phrase("path is already in use at", Code::RequestRejected),
+    phrase("plugin not found in the catalog", Code::RequestRejected),
+    phrase("No secret engine mount at", Code::MountNotFound),
+    phrase("failed to parse policy", Code::RequestRejected),
+    phrase("Vault is already initialized", Code::RequestRejected),
+    phrase("invalid seal configuration", Code::RequestRejected),
+    phrase("'key' must be", Code::RequestRejected),
+    phrase("failed to decrypt keys from storage", Code::RequestRejected),
+    phrase("invalid key", Code::RequestRejected),
+    phrase("failed to join raft cluster", Code::RequestRejected),
+    phrase("server is already a non-voter", Code::RequestRejected),
+    phrase("server is not a non-voter", Code::RequestRejected),
+    phrase("not found in raft configuration", Code::RequestRejected),
+    phrase("failed to decompress snapshot", Code::RequestRejected),
+    phrase("Field validation failed", Code::RequestRejected),
 ];
 
 /// The only document that counts as an error of OpenBao's.
@@ -143,10 +159,16 @@ impl Said {
         let (code, reason) = match (self, status) {
             (_, 429) => (Code::RateLimited, "the server answered 429".to_owned()),
             (Self::Phrase(phrase, _), _) => (phrase.code, phrase.text.to_owned()),
-            (Self::TokenDead, _) if !spec.authenticated => {
-                (Code::AuthenticationFailed, "the log-in is refused: is the method mounted there?".to_owned())
+            (Self::TokenDead, _) => {
+                let reason = match spec.bearer {
+                    Bearer::Nobody if spec.path().starts_with("auth/") => {
+                        "the log-in is refused: is the method mounted there?"
+                    }
+                    Bearer::Nobody => "it is refused without a token",
+                    Bearer::Client | Bearer::Token(_) => "the server does not know the token",
+                };
+                (Code::AuthenticationFailed, reason.to_owned())
             }
-            (Self::TokenDead, _) => (Code::AuthenticationFailed, "the server does not know the token".to_owned()),
             (Self::MissingRight, _) => (Code::PermissionDenied, "no policy of the token allows it".to_owned()),
             (_, 502..=504) => (Code::ServerError, format!("the server, or a proxy before it, answered {status}")),
             (_, 413) => (Code::ValueTooLarge, "the server answered 413".to_owned()),

@@ -101,6 +101,7 @@ impl SettingsBuilder {
     pub fn credential(self, credential: Credential) -> Self {
         self.attempt(|builder| {
             match &credential {
+                Credential::None => {}
                 Credential::Token(token) => check_token("token", token)?,
                 Credential::AppRole { role_id, secret_id, .. } => {
                     check_secret("role_id", role_id)?;

@@ -18,6 +18,8 @@ const APP_ROLE_MOUNT: &str = "approle";
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Credential {
+    /// Nothing: for calls that need no token, such as those that open a sealed server.
+    None,
     /// A token that somebody else obtained. It can't be replaced when it is dead.
     Token(SecretString),
     /// AppRole: tokens are had for a role id and a secret id, and had anew when they die.
@@ -63,6 +65,7 @@ impl Credential {
 impl Credential {
     pub(super) fn kind(&self) -> &'static str {
         match self {
+            Self::None => "none",
             Self::Token(_) => "token",
             Self::AppRole { .. } => "app_role",
         }
@@ -72,6 +75,7 @@ impl Credential {
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::None => f.write_str("None"),
             Self::Token(_) => f.write_str("Token([redacted])"),
             Self::AppRole { mount, .. } => write!(f, "AppRole({}, [redacted])", mount.wire()),
         }

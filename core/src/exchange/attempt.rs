@@ -6,7 +6,9 @@
 //! - a change that no guard protects is not sent again once a byte of it may have left: a request
 //!   without an answer can be executed at any later time;
 //! - a redirect is followed to a configured node and for the very same path only: everything else
-//!   would carry the token to a stranger, or to another secret.
+//!   would carry the token to a stranger, or to another secret;
+//! - a read says how much of the cluster's state the client has seen: a standby is behind the leader,
+//!   and would answer with what was there before the client's own write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,8 @@ pub(super) enum Progress {
 #[derive(Debug)]
 pub(super) struct Attempt {
     spec: Arc<Spec>,
+    /// The only node that is asked, where the caller named one.
+    only: Option<NodeId>,
     token: Option<Arc<SecretString>>,
     deadline: Duration,
     backoff: Backoff,
@@ -61,13 +65,14 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub fn new(spec: Arc<Spec>, deadline: Duration, seed: u64) -> Self {
-        Self::with(spec, deadline, Backoff::new(seed))
+    pub fn new(spec: Arc<Spec>, only: Option<NodeId>, deadline: Duration, seed: u64) -> Self {
+        Self::with(spec, only, deadline, Backoff::new(seed))
     }
 
-    fn with(spec: Arc<Spec>, deadline: Duration, backoff: Backoff) -> Self {
+    fn with(spec: Arc<Spec>, only: Option<NodeId>, deadline: Duration, backoff: Backoff) -> Self {
         Self {
             spec,
+            only,
             token: None,
             deadline,
             backoff,
@@ -85,7 +90,7 @@ impl Attempt {
 
     /// Another call under the same deadline.
     pub fn sibling(&mut self, spec: Arc<Spec>) -> Self {
-        Self::with(spec, self.deadline, self.backoff.fork())
+        Self::with(spec, None, self.deadline, self.backoff.fork())
     }
 
     /// The token that goes along from now on.
@@ -131,10 +136,27 @@ impl Attempt {
 
     /// Sends to the next node that was not asked yet, or waits where there is none.
     fn next_node(&mut self, session: &mut Session, now: Duration) -> Progress {
-        match session.nodes.choose(&self.asked) {
+        let node = match self.only {
+            Some(only) => Some(only).filter(|only| !self.asked.contains(only)),
+            None => session.nodes.choose(&self.asked),
+        };
+        match node {
             Some(node) => self.send(session, now, node),
+            None if self.spec.momentary => self.give_up(session),
             None => self.wait(session, now),
         }
+    }
+
+    /// Whether it reads what the cluster stores, of which it must not see less than the client has
+    /// seen. How a node is, is no such thing: the header would change what the answer means.
+    fn is_read(&self) -> bool {
+        self.spec.method == Method::Get && !self.spec.momentary
+    }
+
+    /// Whether what becomes of the call says which node to ask first: not where the caller named it,
+    /// and not where a node that can't serve answers as well.
+    fn is_telling(&self) -> bool {
+        self.only.is_none() && !self.spec.momentary
     }
 
     fn send(&mut self, session: &mut Session, now: Duration, node: NodeId) -> Progress {
@@ -143,13 +165,13 @@ impl Attempt {
             self.expired = true;
             return self.give_up(session);
         };
-        let mut headers = Vec::with_capacity(4);
+        let mut headers = Vec::with_capacity(6);
         // OpenBao can be told to refuse requests without it, as a page in a browser would send them.
         headers.push(Header::plain("x-vault-request", "true"));
         if let Some(token) = &self.token {
             headers.push(Header::secret("x-vault-token", token.clone()));
         }
-        if let Some(namespace) = &session.namespace {
+        if let Some(namespace) = session.namespace.as_ref().filter(|_| self.spec.namespaced) {
             headers.push(Header::plain("x-vault-namespace", namespace.to_string()));
         }
         if self.spec.body.is_some() {
@@ -158,18 +180,30 @@ impl Attempt {
             let kind = if patch { "application/merge-patch+json" } else { "application/json" };
             headers.push(Header::plain("content-type", kind));
         }
+        if self.is_read()
+            && let Some(index) = session.consistency.index()
+        {
+            headers.push(Header::shared("x-vault-index", index));
+            // Without it a standby that is behind refuses the read, instead of passing it on.
+            headers.push(Header::plain("x-vault-inconsistent", "forward-active-node"));
+        }
+        if let Some(seconds) = self.spec.wrap_ttl {
+            headers.push(Header::plain("x-vault-wrap-ttl", format!("{seconds}s")));
+        }
         let request = Request {
             method: self.spec.method,
             node: origin.clone(),
             target: self.spec.target.clone(),
             headers,
             body: self.spec.body.clone(),
+            transfer: self.spec.transfer.clone(),
         };
         self.node = Some(node);
         self.asked.push(node);
         self.tries = self.tries.saturating_add(1);
         self.sent = now;
-        Progress::Send(request, TRY_LIMIT.min(left))
+        let limit = if self.spec.patient { left } else { TRY_LIMIT.min(left) };
+        Progress::Send(request, limit)
     }
 
     /// Waits until all nodes may be asked once more.
@@ -189,7 +223,10 @@ impl Attempt {
     fn on_response(&mut self, session: &mut Session, now: Duration, response: Response) -> Progress {
         match verdict::of_response(&self.spec, &response) {
             Verdict::Final(said) => {
-                if let Some(node) = self.node {
+                if let Some(index) = response.index() {
+                    session.consistency.note(index);
+                }
+                if let Some(node) = self.node.filter(|_| self.is_telling()) {
                     session.nodes.answered(node);
                 }
                 Progress::Done(Ok(Answer { response, said, in_doubt: self.in_doubt }))
@@ -216,10 +253,11 @@ impl Attempt {
         if !cut_short || self.cause.is_none() {
             self.cause = Some(error);
         }
-        if let Some(node) = self.node {
+        if let Some(node) = self.node.filter(|_| self.is_telling()) {
             session.nodes.failed(node);
         }
-        let distrusted = self.tls_failures > 0 && self.tls_failures >= session.nodes.len();
+        let nodes = if self.only.is_some() { 1 } else { session.nodes.len() };
+        let distrusted = self.tls_failures > 0 && self.tls_failures >= nodes;
         if stop || distrusted || (self.in_doubt && self.spec.replay == Replay::Unsafe) {
             return self.give_up(session);
         }
@@ -244,6 +282,10 @@ impl Attempt {
             };
             return self.on_trouble(session, now, verdict);
         };
+        if self.only.is_some() {
+            let error = refused(Code::RedirectRefused, "the node sends the request on, and it is for this node alone");
+            return self.on_trouble(session, now, Verdict::Stop(Executed::Maybe, error));
+        }
         if target != &*self.spec.target {
             let error = refused(Code::PathRewritten, "a redirect to another path");
             return self.on_trouble(session, now, Verdict::Stop(Executed::Maybe, error));

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use crate::call::Spec;
 use crate::call::answer::Said;
+use crate::call::{Bearer, Spec};
 use crate::error::{Code, Error};
-use crate::http::{Failure, FailureKind, Response};
+use crate::http::{Failure, FailureKind, Response, Transfer};
 
 /// Whether the request may have been carried out, now or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) fn of_response(spec: &Spec, response: &Response) -> Verdict {
         return Verdict::Redirect;
     }
     let said = Said::read(response);
-    if said == Said::TokenDead && status == 403 && spec.authenticated {
+    if said == Said::TokenDead && status == 403 && matches!(spec.bearer, Bearer::Client) {
         return Verdict::TokenDead(said.into_error(spec, status));
     }
     let executed = if said.is_refusal_at_the_door(status) { Executed::No } else { Executed::Maybe };
@@ -48,6 +48,8 @@ pub(super) fn of_response(spec: &Spec, response: &Response) -> Verdict {
     match (status, error.code()) {
         (_, Code::ValueTooLarge) => Verdict::Stop(Executed::No, error),
         (_, Code::ServerNotInitialized) => Verdict::Stop(executed, error),
+        // It was carried out and failed, by what the request says.
+        (500, Code::RequestRejected) => Verdict::Final(Some(said)),
         (429, _) => Verdict::Throttled(executed, error, response.retry_after()),
         (503, _) if response.retry_after().is_some() => Verdict::Throttled(executed, error, response.retry_after()),
         (412 | 500 | 502..=504, _) => Verdict::Again(executed, error),
@@ -65,6 +67,11 @@ pub(super) fn of_failure(spec: &Spec, failure: Failure) -> Verdict {
         FailureKind::Connect => (Code::ServerUnreachable, Executed::No, true),
         FailureKind::Tls => (Code::TlsFailed, Executed::No, true),
         FailureKind::BeforeSend => (Code::Internal, Executed::No, false),
+        FailureKind::Caller => (Code::LocalIo, Executed::Maybe, false),
+        // What was written of a download can't be taken back.
+        FailureKind::Body | FailureKind::Timeout if matches!(spec.transfer, Some(Transfer::Download(_))) => {
+            (Code::ConnectionLost, Executed::Maybe, false)
+        }
         FailureKind::AfterSend | FailureKind::Body => (Code::ConnectionLost, Executed::Maybe, true),
         FailureKind::TooLarge => (Code::AnswerTooLarge, Executed::Maybe, false),
         FailureKind::Timeout => (Code::DeadlineExceeded, Executed::Maybe, true),

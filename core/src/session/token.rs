@@ -104,8 +104,11 @@ impl Tokens {
             return Ok(Need::Use(token.text.clone(), token.generation));
         }
         let Some(Credential::AppRole { mount, role_id, secret_id }) = &self.credential else {
-            return Err(Error::new(Code::AuthenticationFailed)
-                .because("the token is dead, and there is no credential to log in with"));
+            let reason = match self.credential {
+                Some(Credential::None) => "the client was made without a credential",
+                _ => "the token is dead, and there is no credential to log in with",
+            };
+            return Err(Error::new(Code::AuthenticationFailed).because(reason));
         };
         if let Some(flight) = &self.flight
             && now < flight.lease_until
@@ -174,7 +177,7 @@ impl Tokens {
 
     /// The server does not know the token of this generation; true where another can be had.
     pub fn evict(&mut self, generation: Generation) -> bool {
-        let replaceable = !matches!(self.credential, None | Some(Credential::Token(_)));
+        let replaceable = matches!(self.credential, Some(Credential::AppRole { .. }));
         if replaceable && self.token.as_ref().is_some_and(|token| token.generation == generation) {
             self.token = None;
         }

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use baokit_core::config::{Credential, Settings, SettingsBuilder};
-use baokit_core::http::{Failure, FailureKind, Method, Request, Response};
+use baokit_core::http::{Failure, FailureKind, Method, Request, Response, Transfer};
 use baokit_core::uri::Provider;
 use baokit_core::{Client, Host, Now};
 use zeroize::Zeroizing;
@@ -33,7 +33,15 @@ pub struct Seen {
     pub node: String,
     pub target: String,
     pub token: Option<String>,
+    /// All of them, the token's as well.
+    pub headers: Vec<(&'static str, String)>,
     pub body: String,
+}
+
+impl Seen {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// What the server does with it.
@@ -54,6 +62,16 @@ pub fn raw(status: u16, kind: &str, body: Vec<u8>) -> Reply {
 
 pub fn redirect(location: &str) -> Reply {
     Reply::Answer(Response::new(307, Zeroizing::new(Vec::new())).header("Location", location.as_bytes()))
+}
+
+/// The same answer, from a node that is so far.
+pub fn at_index(reply: Reply, cluster: &str, value: u64) -> Reply {
+    use base64ct::{Base64, Encoding};
+    let index = Base64::encode_string(format!(r#"{{"cluster":"{cluster}","value":"{value}"}}"#).as_bytes());
+    match reply {
+        Reply::Answer(response) => Reply::Answer(response.header("X-Vault-Index", index.as_bytes())),
+        reply => reply,
+    }
 }
 
 /// The same answer, with a wish to be left alone for so many seconds.
@@ -278,13 +296,16 @@ impl Host for World {
     }
 
     async fn send(&self, request: Request) -> Result<Response, Failure> {
-        let header = |name| request.headers().iter().find(|header| header.name() == name);
+        let headers: Vec<_> =
+            request.headers().iter().map(|header| (header.name(), header.expose().to_owned())).collect();
+        let token = headers.iter().find(|(name, _)| *name == "x-vault-token").map(|(_, value)| value.clone());
         let seen = Seen {
             at: self.0.now.get(),
             method: request.method(),
             node: request.node().as_str().to_owned(),
             target: request.target().to_owned(),
-            token: header("x-vault-token").map(|header| header.expose().to_owned()),
+            token,
+            headers,
             body: request.body().map_or_else(String::new, |body| String::from_utf8(body.as_ref().to_vec()).unwrap()),
         };
         self.0.in_flight.set(self.0.in_flight.get() + 1);
@@ -294,7 +315,12 @@ impl Host for World {
         let (after, reply) = (self.0.server.borrow_mut())(&seen);
         self.until(seen.at + after).await;
         match reply {
-            Reply::Answer(response) => Ok(response),
+            Reply::Answer(response) => match request.transfer() {
+                Some(Transfer::Download(sink)) if response.status() == 200 => {
+                    sink.write(b"a snapshot").map(|()| response)
+                }
+                _ => Ok(response),
+            },
             Reply::Fail(kind) => Err(Failure::new(kind, "as the test wants")),
             Reply::Never => std::future::pending().await,
         }

@@ -1,0 +1,89 @@
+//! The calls about wrapped answers: a token that stands for an answer, which can be had once.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{data, post};
+use crate::call::{Answer, Bearer, Call, Replay, Spec};
+use crate::config::check_token;
+use crate::error::Result;
+use crate::secret::SecretValue;
+
+/// A token that stands for an answer. Whoever unwraps it first has the answer, and nobody else.
+#[derive(Clone, Deserialize)]
+#[non_exhaustive]
+pub struct Wrapped {
+    /// The wrapping token.
+    pub token: SecretValue,
+    /// Its accessor.
+    pub accessor: String,
+    /// Seconds that it lives.
+    pub ttl: u64,
+    /// When it was made: RFC 3339.
+    pub creation_time: String,
+    /// The path whose answer is wrapped. Check it before unwrapping: another one means that somebody
+    /// put a token of his own in its place.
+    pub creation_path: String,
+}
+
+impl fmt::Debug for Wrapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wrapped").field("ttl", &self.ttl).finish_non_exhaustive()
+    }
+}
+
+/// Reads an answer that was asked for wrapped.
+pub(super) fn wrapped(spec: &Spec, answer: Answer) -> Result<Wrapped> {
+    #[derive(Deserialize)]
+    struct Document {
+        wrap_info: Wrapped,
+    }
+    answer.document::<Document>(spec).map(|document| document.wrap_info)
+}
+
+/// `POST sys/wrapping/wrap`: wraps a JSON object for so many seconds. It may be sent again: the first
+/// token, which nobody knows, ends with its time to live.
+pub(crate) fn wrap(object: &SecretValue, ttl: u64) -> Result<Call<Wrapped>> {
+    let call = post("/v1/sys/wrapping/wrap", Replay::Idempotent, object, wrapped)?;
+    Ok(call.with(|spec| spec.wrap_ttl = Some(ttl)))
+}
+
+#[derive(Serialize)]
+struct Token<'a> {
+    token: &'a SecretValue,
+}
+
+/// What a wrapping token says of itself without being used up.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct WrappingInfo {
+    /// The path whose answer is wrapped.
+    pub creation_path: String,
+    /// When it was made: RFC 3339.
+    pub creation_time: String,
+    /// Seconds that it lives from then on.
+    pub creation_ttl: u64,
+}
+
+/// `POST sys/wrapping/lookup`.
+pub(crate) fn lookup(token: &SecretValue) -> Result<Call<WrappingInfo>> {
+    let call = post("/v1/sys/wrapping/lookup", Replay::Idempotent, &Token { token }, data)?;
+    Ok(call.unauthenticated())
+}
+
+/// `POST sys/wrapping/rewrap`: another token in its place, which ends the first.
+pub(crate) fn rewrap(token: &SecretValue) -> Result<Call<Wrapped>> {
+    post("/v1/sys/wrapping/rewrap", Replay::Unsafe, &Token { token }, wrapped)
+}
+
+/// `POST sys/wrapping/unwrap` with the wrapping token as its own right, so that no other is needed.
+pub(crate) fn unwrap(token: &SecretValue) -> Result<Call<SecretValue>> {
+    #[derive(Serialize)]
+    struct Empty {}
+    let text = secrecy::SecretString::from(token.expose_str()?);
+    check_token("the wrapping token", &text)?;
+    let call = post("/v1/sys/wrapping/unwrap", Replay::Unsafe, &Empty {}, Answer::whole)?;
+    Ok(call.with(|spec| spec.bearer = Bearer::Token(Arc::new(text))))
+}

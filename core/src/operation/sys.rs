@@ -1,0 +1,331 @@
+//! What an operator does: see how the nodes are, open and close them, and set up what is mounted,
+//! who may log in and what they may do.
+//!
+//! A call goes to any node of the client, as reads and writes do, or to the one that [`Sys::at`]
+//! names. What concerns one node only (unsealing it, say) must name it, unless the client has just
+//! one. A named node is the only one that is asked: no failover, and no redirect is followed.
+
+mod access;
+mod raft;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use super::Client;
+use crate::call::Call;
+use crate::call::sys::mounts::{self, Kind, Mount, MountConfig};
+use crate::call::sys::wrapping::{Wrapped, WrappingInfo};
+use crate::call::sys::{self, HaNode, Health, Initialization, InstalledVersion, Leader, SealStatus};
+use crate::config::Origin;
+use crate::drive::Host;
+use crate::error::{Code, Error, Result};
+use crate::secret::{MAX_DEPTH, SecretValue, require_depth};
+use crate::session::nodes::NodeId;
+use crate::uri::path::ApiPath;
+
+pub use access::AppRole;
+pub use raft::Raft;
+
+/// The operator's calls of a client. See [`Client::sys`].
+pub struct Sys<'a, H> {
+    client: &'a Client<H>,
+    node: Option<NodeId>,
+}
+
+impl<H> Clone for Sys<'_, H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<H> Copy for Sys<'_, H> {}
+
+impl<H> fmt::Debug for Sys<'_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sys").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+impl<H: Host> Client<H> {
+    /// What an operator does.
+    pub fn sys(&self) -> Sys<'_, H> {
+        Sys { client: self, node: None }
+    }
+}
+
+impl<'a, H: Host> Sys<'a, H> {
+    /// The same calls, to this node alone: one of the client's, as `https://host:port`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidNode`] where the client has no such node.
+    pub fn at(self, node: &str) -> Result<Self> {
+        let origin = Origin::parse(node).map_err(|_| self.unknown("it is no address of a node"))?;
+        let Some(node) = self.client.shared.with(|session| session.nodes.find(&origin)) else {
+            return Err(self.unknown("the client was made without it").about(origin.as_str().to_owned()));
+        };
+        Ok(Self { node: Some(node), ..self })
+    }
+
+    fn unknown(self, reason: &'static str) -> Error {
+        Error::new(Code::InvalidNode).about("sys().at").because(reason)
+    }
+
+    async fn run<T>(self, call: Call<T>) -> Result<T> {
+        let mut operation = self.client.begin().await?;
+        operation.node = self.node;
+        operation.run(call).await
+    }
+
+    /// For what concerns one node: these calls at the one that is meant.
+    fn one(self) -> Result<Self> {
+        match (self.node, self.client.settings.nodes()) {
+            (Some(_), _) => Ok(self),
+            (None, [only]) => self.at(only.as_str()),
+            (None, nodes) => {
+                let reason = format!("this concerns one node, and the client has {}", nodes.len());
+                Err(Error::new(Code::InvalidNode).because(reason))
+            }
+        }
+    }
+
+    /// How a node is. Any state is an answer, of a sealed node too; every node is asked once at most,
+    /// and without a token.
+    ///
+    /// End point: `GET sys/health`.
+    ///
+    /// # Errors
+    /// Those of the network, such as [`Code::ServerUnreachable`], after one try, 5 s at most.
+    pub async fn health(self) -> Result<Health> {
+        self.run(sys::health()).await
+    }
+
+    /// How far a node is from being unsealed. Asked as [`Sys::health`] is.
+    ///
+    /// End point: `GET sys/seal-status`.
+    ///
+    /// # Errors
+    /// As [`Sys::health`].
+    pub async fn seal_status(self) -> Result<SealStatus> {
+        self.run(sys::seal_status()).await
+    }
+
+    /// Who leads, as a node believes. Asked as [`Sys::health`] is.
+    ///
+    /// End point: `GET sys/leader`.
+    ///
+    /// # Errors
+    /// As [`Sys::health`]; [`Code::ServerSealed`].
+    pub async fn leader(self) -> Result<Leader> {
+        self.run(sys::leader()).await
+    }
+
+    /// The unsealed nodes, as the leader sees them.
+    ///
+    /// End point: `GET sys/ha-status`.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`].
+    pub async fn ha_status(self) -> Result<Vec<HaNode>> {
+        self.run(sys::ha_status()).await
+    }
+
+    /// The versions of OpenBao that the cluster ran, oldest first.
+    ///
+    /// End point: `LIST sys/version-history`.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`].
+    pub async fn version_history(self) -> Result<Vec<InstalledVersion>> {
+        self.run(sys::version_history()).await
+    }
+
+    /// Initialises a new cluster at one node: makes the unseal key in so many shares, of which
+    /// `threshold` open a node, and a root token. Both are told once. It takes some six seconds on
+    /// Raft storage: leave the deadline above 10 s.
+    ///
+    /// End point: `POST sys/init`.
+    ///
+    /// # Errors
+    /// [`Code::RequestRejected`] where it was initialised already, or for numbers that don't fit;
+    /// [`Code::Indeterminate`] where the answer was lost: then nobody has the keys, and the node has
+    /// to begin anew with empty storage. [`Code::InvalidNode`].
+    pub async fn init(self, shares: u8, threshold: u8) -> Result<Initialization> {
+        self.one()?.run(sys::init(shares, threshold)?).await
+    }
+
+    /// Gives a node one share of the unseal key. The last one opens it; a share that comes twice
+    /// counts once. Where the shares do not fit together, the node forgets them all.
+    ///
+    /// End point: `POST sys/unseal`.
+    ///
+    /// # Errors
+    /// [`Code::RequestRejected`] for what is no share, and where the shares do not fit;
+    /// [`Code::InvalidNode`].
+    pub async fn unseal(self, share: impl Into<SecretValue>) -> Result<SealStatus> {
+        let share = share.into();
+        self.one()?.run(sys::unseal(Some(&share))?).await
+    }
+
+    /// Lets a node forget the shares that it was given so far.
+    ///
+    /// End point: `POST sys/unseal` with `reset`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidNode`].
+    pub async fn reset_unseal(self) -> Result<SealStatus> {
+        self.one()?.run(sys::unseal(None)?).await
+    }
+
+    /// Seals one node. It serves nothing until it is unsealed.
+    ///
+    /// End point: `POST sys/seal`.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`]; [`Code::Indeterminate`]; [`Code::InvalidNode`].
+    pub async fn seal(self) -> Result<()> {
+        self.one()?.run(sys::seal()).await
+    }
+
+    /// The leader gives up its place, and another is elected. A standby passes it on to the leader; a
+    /// leader that was deposed without knowing answers as if it had obeyed.
+    ///
+    /// End point: `POST sys/step-down`.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`]; [`Code::Indeterminate`].
+    pub async fn step_down(self) -> Result<()> {
+        self.run(sys::step_down()).await
+    }
+
+    /// The Raft cluster: members, autopilot, snapshots.
+    #[must_use]
+    pub fn raft(self) -> Raft<'a, H> {
+        Raft::new(self)
+    }
+
+    /// The secrets engines, by their mounts with a slash behind them.
+    ///
+    /// End point: `GET sys/mounts`.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`].
+    pub async fn mounts(self) -> Result<BTreeMap<String, Mount>> {
+        self.run(mounts::list(Kind::Engine)).await
+    }
+
+    /// Mounts a secrets engine. A standby knows of it a second later.
+    ///
+    /// End point: `POST sys/mounts/path`.
+    ///
+    /// # Errors
+    /// [`Code::RequestRejected`] where something is mounted there, or the type is unknown;
+    /// [`Code::IllegalSegment`]; [`Code::Indeterminate`].
+    pub async fn enable_mount(self, path: &str, config: &MountConfig) -> Result<()> {
+        self.run(mounts::enable(Kind::Engine, &ApiPath::parse(path)?, config)?).await
+    }
+
+    /// Unmounts a secrets engine, with all its data. Unmounting what is not there is no error.
+    ///
+    /// End point: `DELETE sys/mounts/path`.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`]; [`Code::IllegalSegment`]; [`Code::Indeterminate`].
+    pub async fn disable_mount(self, path: &str) -> Result<()> {
+        self.run(mounts::disable(Kind::Engine, &ApiPath::parse(path)?)).await
+    }
+
+    /// The auth methods, by their mounts with a slash behind them.
+    ///
+    /// End point: `GET sys/auth`.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`].
+    pub async fn auths(self) -> Result<BTreeMap<String, Mount>> {
+        self.run(mounts::list(Kind::AuthMethod)).await
+    }
+
+    /// Mounts an auth method below `auth/`.
+    ///
+    /// End point: `POST sys/auth/path`.
+    ///
+    /// # Errors
+    /// As [`Sys::enable_mount`].
+    pub async fn enable_auth(self, path: &str, config: &MountConfig) -> Result<()> {
+        self.run(mounts::enable(Kind::AuthMethod, &ApiPath::parse(path)?, config)?).await
+    }
+
+    /// Unmounts an auth method, and ends the tokens that it gave.
+    ///
+    /// End point: `DELETE sys/auth/path`.
+    ///
+    /// # Errors
+    /// As [`Sys::disable_mount`].
+    pub async fn disable_auth(self, path: &str) -> Result<()> {
+        self.run(mounts::disable(Kind::AuthMethod, &ApiPath::parse(path)?)).await
+    }
+
+    /// AppRole at a mount below `auth/`, `approle` by default in OpenBao.
+    ///
+    /// # Errors
+    /// [`Code::IllegalSegment`].
+    pub fn app_role(self, mount: &str) -> Result<AppRole<'a, H>> {
+        Ok(AppRole::new(self, ApiPath::parse(mount)?))
+    }
+
+    /// Wraps a JSON object for so many seconds, up to the next: whoever has the token can have the
+    /// object once.
+    ///
+    /// End point: `POST sys/wrapping/wrap`. Standbys answer 500 to it, so it goes on to the leader.
+    ///
+    /// # Errors
+    /// [`Code::InvalidValue`] where it is no object.
+    pub async fn wrap(self, object: impl Into<SecretValue>, ttl: Duration) -> Result<Wrapped> {
+        let object = object.into();
+        if !object.expose().is_object() {
+            return Err(Error::new(Code::InvalidValue).because("a JSON object is wrapped, no other value"));
+        }
+        require_depth(&object, MAX_DEPTH)?;
+        self.run(sys::wrapping::wrap(&object, seconds(ttl))?).await
+    }
+
+    /// What a wrapping token says of itself. It is not used up.
+    ///
+    /// End point: `POST sys/wrapping/lookup`.
+    ///
+    /// # Errors
+    /// [`Code::RequestRejected`] where it was unwrapped, or its time is over.
+    pub async fn wrapping_lookup(self, token: impl Into<SecretValue>) -> Result<WrappingInfo> {
+        let token = token.into();
+        self.run(sys::wrapping::lookup(&token)?).await
+    }
+
+    /// Another wrapping token in place of this one, with the same time to live.
+    ///
+    /// End point: `POST sys/wrapping/rewrap`.
+    ///
+    /// # Errors
+    /// As [`Sys::wrapping_lookup`]; [`Code::Indeterminate`].
+    pub async fn rewrap(self, token: impl Into<SecretValue>) -> Result<Wrapped> {
+        let token = token.into();
+        self.run(sys::wrapping::rewrap(&token)?).await
+    }
+
+    /// The answer that a wrapping token stands for, as the whole JSON document: what was wrapped is
+    /// its `data`. It needs no other token, and can be had once.
+    ///
+    /// End point: `POST sys/wrapping/unwrap`.
+    ///
+    /// # Errors
+    /// As [`Sys::wrapping_lookup`]: somebody else may have unwrapped it. [`Code::Indeterminate`] where
+    /// the answer was lost, and what it held with it.
+    pub async fn unwrap(self, token: impl Into<SecretValue>) -> Result<SecretValue> {
+        let token = token.into();
+        self.run(sys::wrapping::unwrap(&token)?).await
+    }
+}
+
+/// Whole seconds, as OpenBao counts them, rounded up: a moment is not for ever.
+fn seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}

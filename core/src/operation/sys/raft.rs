@@ -1,0 +1,169 @@
+//! The Raft cluster as an operator sees it: members, autopilot, snapshots.
+
+use std::io::{Read, Seek, Write};
+use std::sync::{Arc, PoisonError};
+
+use super::Sys;
+use crate::call::sys::raft::{self, AutopilotConfiguration, AutopilotState, Join, RaftConfiguration};
+use crate::config::Origin;
+use crate::drive::Host;
+use crate::error::{Code, Error, Result};
+use crate::http::{Sink, Source};
+
+/// The Raft cluster. See [`Sys::raft`].
+#[derive(Debug)]
+pub struct Raft<'a, H>(Sys<'a, H>);
+
+impl<'a, H: Host> Raft<'a, H> {
+    pub(super) fn new(sys: Sys<'a, H>) -> Self {
+        Self(sys)
+    }
+
+    /// Lets one node join a cluster, through any node of that. It stays sealed, and is no voter
+    /// before autopilot has seen it well for some ten seconds.
+    ///
+    /// End point: `POST sys/storage/raft/join`.
+    ///
+    /// # Errors
+    /// [`Code::RequestRejected`] where the other node can't be reached, its certificate is not
+    /// trusted, or it has no cluster yet; [`Code::InvalidNode`].
+    pub async fn join(&self, leader: impl Into<Join>) -> Result<()> {
+        let join = leader.into();
+        self.0.one()?.run(raft::join(&join)?).await
+    }
+
+    /// The members.
+    ///
+    /// End point: `GET sys/storage/raft/configuration`. A node that was removed tells how it was
+    /// before.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`].
+    pub async fn configuration(&self) -> Result<RaftConfiguration> {
+        self.0.run(raft::configuration()).await
+    }
+
+    /// Removes a member, by its id. Removing what is not there is no error. The node itself does not
+    /// learn of it: stop it first, or it goes on answering as it was.
+    ///
+    /// End point: `POST sys/storage/raft/remove-peer`.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`]; [`Code::Indeterminate`].
+    pub async fn remove_peer(&self, id: &str) -> Result<()> {
+        self.0.run(raft::remove_peer(id)?).await
+    }
+
+    /// Gives a member a vote.
+    ///
+    /// End point: `POST sys/storage/raft/promote`.
+    ///
+    /// # Errors
+    /// [`Code::RequestRejected`] where it is no member, or has one; [`Code::Indeterminate`].
+    pub async fn promote(&self, id: &str) -> Result<()> {
+        self.0.run(raft::promote(id)?).await
+    }
+
+    /// Takes a member's vote away.
+    ///
+    /// End point: `POST sys/storage/raft/demote`.
+    ///
+    /// # Errors
+    /// [`Code::RequestRejected`] where it has none; [`Code::Indeterminate`].
+    pub async fn demote(&self, id: &str) -> Result<()> {
+        self.0.run(raft::demote(id)?).await
+    }
+
+    /// How autopilot sees the cluster.
+    ///
+    /// End point: `GET sys/storage/raft/autopilot/state`.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`].
+    pub async fn autopilot_state(&self) -> Result<AutopilotState> {
+        self.0.run(raft::autopilot_state()).await
+    }
+
+    /// What autopilot goes by.
+    ///
+    /// End point: `GET sys/storage/raft/autopilot/configuration`.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`].
+    pub async fn autopilot_configuration(&self) -> Result<AutopilotConfiguration> {
+        self.0.run(raft::autopilot_configuration()).await
+    }
+
+    /// Changes what autopilot goes by.
+    ///
+    /// End point: `POST sys/storage/raft/autopilot/configuration`.
+    ///
+    /// # Errors
+    /// [`Code::RequestRejected`] where a field is malformed; [`Code::Indeterminate`].
+    pub async fn set_autopilot_configuration(&self, configuration: &AutopilotConfiguration) -> Result<()> {
+        self.0.run(raft::set_autopilot_configuration(configuration)?).await
+    }
+
+    /// Writes a snapshot of everything that the cluster stores, as it comes, and returns the writer.
+    /// It holds every secret, encrypted with the key that the unseal key protects.
+    ///
+    /// The writer is called between two reads from the network and should not block for long. The
+    /// client's deadline holds for the whole of it.
+    ///
+    /// End point: `GET sys/storage/raft/snapshot`.
+    ///
+    /// # Errors
+    /// [`Code::ConnectionLost`] where it broke off: what was written is worthless then;
+    /// [`Code::LocalIo`] where the writer failed; [`Code::PermissionDenied`].
+    pub async fn snapshot<W: Write + Send + 'static>(&self, writer: W) -> Result<W> {
+        let (sink, writer) = Sink::new(writer);
+        self.0.run(raft::snapshot(sink)).await?;
+        let writer = Arc::into_inner(writer).ok_or_else(|| {
+            Error::new(Code::Internal).because("the host kept the writer of a snapshot that is complete")
+        })?;
+        Ok(writer.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces everything that the cluster stores by a snapshot of the same cluster. What was written
+    /// since is lost, and versions of secrets repeat.
+    ///
+    /// It is sent to the leader, which must be one of the client's nodes: a standby that it is sent
+    /// through seals itself.
+    ///
+    /// End point: `POST sys/storage/raft/snapshot`.
+    ///
+    /// # Errors
+    /// [`Code::RequestRejected`] where it is no snapshot, [`Code::ServerError`] where it is another
+    /// cluster's; [`Code::LocalIo`] where the reader failed; [`Code::NoLeader`];
+    /// [`Code::InvalidNode`] where the leader is not among the client's nodes;
+    /// [`Code::Indeterminate`].
+    pub async fn restore(&self, snapshot: impl Read + Seek + Send + 'static) -> Result<()> {
+        self.put_back(snapshot, false).await
+    }
+
+    /// The same with a snapshot of another cluster, whose unseal key holds from then on.
+    ///
+    /// End point: `POST sys/storage/raft/snapshot-force`.
+    ///
+    /// # Errors
+    /// As [`Raft::restore`].
+    pub async fn restore_force(&self, snapshot: impl Read + Seek + Send + 'static) -> Result<()> {
+        self.put_back(snapshot, true).await
+    }
+
+    async fn put_back(&self, snapshot: impl Read + Seek + Send + 'static, force: bool) -> Result<()> {
+        let leader = self.0.leader().await?;
+        if leader.leader_address.is_empty() {
+            return Err(Error::new(Code::NoLeader).because("a snapshot is restored at the leader"));
+        }
+        let origin = Origin::parse(&leader.leader_address).ok();
+        let node = origin.and_then(|origin| self.0.client.shared.with(|session| session.nodes.find(&origin)));
+        // Where a node is named, it has to be the leader.
+        match node.filter(|_| leader.is_self || self.0.node.is_none()) {
+            Some(node) => Sys { node: Some(node), ..self.0 }.run(raft::restore(Source::new(snapshot), force)).await,
+            None => Err(Error::new(Code::InvalidNode).about("the leader").because(
+                "a snapshot is restored at the leader, which is not among the client's nodes, or not the named one",
+            )),
+        }
+    }
+}
