@@ -136,7 +136,10 @@ pub(crate) async fn drive<H: Host>(host: &H, shared: &Shared, exchange: &mut Exc
             Step::Send(request, limit) => match within(host, limit, host.send(request)).await {
                 Some(Ok(response)) => Input::Response(response),
                 Some(Err(failure)) => Input::Failed(failure),
-                None => Input::Failed(Failure::new(FailureKind::Timeout, format!("no answer within {limit:.1?}"))),
+                None => Input::Failed(Failure::new(
+                    FailureKind::Timeout,
+                    format!("no answer within {} ms", limit.as_millis()),
+                )),
             },
         };
     }

@@ -6,6 +6,7 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use super::{Bearer, Spec};
 use crate::error::{Code, Error, Result};
@@ -212,6 +213,11 @@ impl Answer {
         self.document::<Envelope<T>>(spec).map(|envelope| envelope.data)
     }
 
+    /// The `data` of an answer whose status was judged already.
+    pub fn data_whatever<T: DeserializeOwned>(&self, spec: &Spec) -> Result<T> {
+        parse::<Envelope<T>>(spec, &self.response).map(|envelope| envelope.data)
+    }
+
     /// The whole document of a successful answer.
     pub fn document<T: DeserializeOwned>(self, spec: &Spec) -> Result<T> {
         if self.is_success() { parse(spec, &self.response) } else { Err(self.into_error(spec)) }
@@ -236,26 +242,26 @@ impl Answer {
 ///
 /// serde's text quotes the value that surprised it, so only the place is kept.
 pub(crate) fn parse<T: DeserializeOwned>(spec: &Spec, response: &Response) -> Result<T> {
-    let malformed =
-        |reason: String| Err(Error::new(Code::MalformedAnswer).about(spec.path().to_owned()).because(reason));
     if !is_json(response) {
-        return malformed(format!("a {} that is not JSON", response.status()));
+        return Err(malformed(spec, format!("a {} that is not JSON", response.status())));
     }
-    serde_json::from_slice(response.body()).or_else(|error| {
-        let what = match error.classify() {
-            // serde's own text, which quotes nothing here.
-            _ if error.to_string().starts_with("recursion limit") => "the JSON is nested too deep",
-            serde_json::error::Category::Eof => "the JSON is cut off",
-            serde_json::error::Category::Data => "the JSON has another shape",
-            serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
-        };
-        malformed(format!(
-            "a {} where {what}, at byte {} of {}",
-            response.status(),
-            error.column(),
-            response.body().len()
-        ))
-    })
+    serde_json::from_slice(response.body()).map_err(|error| misread(spec, response, &error))
+}
+
+fn misread(spec: &Spec, response: &Response, error: &serde_json::Error) -> Error {
+    let what = match error.classify() {
+        // serde's own text, which quotes nothing here.
+        _ if error.to_string().starts_with("recursion limit") => "the JSON is nested too deep",
+        Category::Eof => "the JSON is cut off",
+        Category::Data => "the JSON has another shape",
+        Category::Syntax | Category::Io => "it is not JSON",
+    };
+    let (status, place, size) = (response.status(), error.column(), response.body().len());
+    malformed(spec, format!("a {status} where {what}, at byte {place} of {size}"))
+}
+
+fn malformed(spec: &Spec, reason: String) -> Error {
+    Error::new(Code::MalformedAnswer).about(spec.path().to_owned()).because(reason)
 }
 
 /// A response for tests of readers.

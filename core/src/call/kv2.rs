@@ -6,7 +6,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::answer::{Said, parse};
+use super::answer::Said;
 use super::{Answer, Call, Replay};
 use crate::error::{Code, Error, Result};
 use crate::http::Method;
@@ -102,7 +102,7 @@ pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Held> {
         let DataAnswer { data, metadata } = match (answer.response.status(), answer.said) {
             (404, Some(Said::Nothing)) => return Ok(Held::Nothing),
             // A deleted version answers 404 with the document of a success.
-            (404, Some(Said::Foreign)) => parse::<Envelope>(spec, &answer.response)?.data,
+            (404, Some(Said::Foreign)) => answer.data_whatever(spec)?,
             _ => answer.data(spec)?,
         };
         let DataMetadata { version, created_time, deletion_time, destroyed, custom_metadata } = metadata;
@@ -118,11 +118,6 @@ pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Held> {
             None => Held::Deleted { version, deletion_time },
         })
     })
-}
-
-#[derive(Deserialize)]
-struct Envelope {
-    data: DataAnswer,
 }
 
 #[derive(Serialize)]
@@ -259,7 +254,7 @@ impl std::fmt::Debug for Versions {
 struct MetadataAnswer {
     current_version: u64,
     #[serde(default)]
-    versions: BTreeMap<String, VersionAnswer>,
+    versions: BTreeMap<u64, VersionAnswer>,
     custom_metadata: Option<BTreeMap<String, String>>,
 }
 
@@ -280,17 +275,13 @@ pub(crate) fn metadata(at: Address<'_>) -> Call<Versions> {
             return Err(Error::new(Code::SecretNotFound).about(spec.path().to_owned()));
         }
         let MetadataAnswer { current_version, versions, custom_metadata } = answer.data(spec)?;
-        let mut versions = versions
+        let versions = versions
             .into_iter()
-            .map(|(number, VersionAnswer { created_time, deletion_time, destroyed })| {
+            .map(|(version, VersionAnswer { created_time, deletion_time, destroyed })| {
                 let deletion_time = Some(deletion_time).filter(|time| !time.is_empty());
-                number.parse().map(|version| Version { version, created_time, deletion_time, destroyed })
+                Version { version, created_time, deletion_time, destroyed }
             })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| {
-                Error::new(Code::MalformedAnswer).about(spec.path().to_owned()).because("a version that is no number")
-            })?;
-        versions.sort_unstable_by_key(|version| version.version);
+            .collect();
         Ok(Versions { current_version, versions, custom_metadata: custom_metadata.unwrap_or_default() })
     })
 }
