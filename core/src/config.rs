@@ -1,4 +1,5 @@
-//! Settings of a client: read from a lookup function, or made in code, and validated in one place.
+//! Settings of a client: read from a lookup function, given as options, or made in code, and validated
+//! in one place.
 //!
 //! core reads no environment. A host passes a function from key to value, which may read the
 //! process's environment, a Worker's bindings or a map in a test:
@@ -42,6 +43,7 @@
 mod builder;
 mod credential;
 mod lookup;
+mod options;
 mod origin;
 mod parse;
 mod warning;
@@ -55,11 +57,12 @@ use serde_json::{Value, json};
 pub use self::builder::SettingsBuilder;
 pub(crate) use self::credential::check_token;
 pub use self::credential::{Credential, MAX_CREDENTIAL};
+pub use self::options::Options;
 pub use self::origin::{Origin, Scheme};
 pub use self::warning::{Warning, WarningCode};
 use crate::error::Result;
-use crate::uri::Provider;
-use crate::uri::tenant::TenantGuard;
+use crate::uri::tenant::{TenantGuard, TenantPrefix};
+use crate::uri::{ParseOptions, Provider};
 
 /// Most nodes that a list of URLs may name.
 pub const MAX_NODES: usize = 64;
@@ -168,6 +171,15 @@ impl Settings {
     #[must_use]
     pub fn accept_legacy(&self) -> bool {
         self.accept_legacy
+    }
+
+    /// Parses a prefix by these settings and shows it to the guard of the tenant's mounts.
+    ///
+    /// # Errors
+    /// Those of [`ParseOptions::parse_prefix`], and [`Code::TenantMountMismatch`](crate::Code::TenantMountMismatch).
+    pub fn admit_prefix(&self, text: &str) -> Result<TenantPrefix> {
+        let prefix = ParseOptions::new().accept_legacy(self.accept_legacy).parse_prefix(text)?;
+        self.tenant.admit_prefix(prefix)
     }
 
     /// What deserves a second look. The host logs it, once for each client.

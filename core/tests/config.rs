@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use baokit_core::config::{Credential, Origin, Pem, Scheme, Settings, SettingsBuilder, WarningCode};
+use baokit_core::config::{Credential, Options, Origin, Pem, Scheme, Settings, SettingsBuilder, WarningCode};
 use baokit_core::uri::Provider;
 use baokit_core::{Code, Error};
 use secrecy::SecretString;
 
 const URL: &str = "https://bao.example:8200";
+const PEM: &str = "-----BEGIN CERTIFICATE----- canary";
 
 fn builder() -> SettingsBuilder {
     Settings::builder(Provider::OpenBao).urls([URL]).credential(Credential::token("canary-token"))
@@ -119,6 +121,131 @@ fn warnings_name_their_keys() {
         assert!(warning.text().contains(key), "{warning}");
         assert!(!warning.to_string().contains("canary"));
     }
+}
+
+fn text(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+/// What is needed, so that one option can be tried at a time.
+fn needed() -> Options {
+    Options { url: text(URL), token: text("canary-token"), ..Options::default() }
+}
+
+fn given(options: Options) -> SettingsBuilder {
+    SettingsBuilder::from_options(options, |_| Ok::<_, Infallible>(None)).unwrap()
+}
+
+#[test]
+fn options_say_what_setters_say() {
+    let options = Options {
+        provider: text("HashiCorp+KV2"),
+        url: None,
+        urls: Some(vec![URL.to_owned()]),
+        token: text("canary-token"),
+        role_id: text("role"),
+        secret_id: text("canary"),
+        namespace: text("/team/"),
+        ca_pem: text(PEM),
+        client_certificate_pem: text(PEM),
+        client_key_pem: text(PEM),
+        verify_tls: Some(false),
+        timeout: Some(2.5),
+        renewal_threshold: Some(0.0),
+        pool_size: Some(3.0),
+        max_concurrent: Some(4.0),
+        tenant_id: text("acme"),
+        allowed_mounts: Some(vec!["secret".to_owned()]),
+        accept_legacy: Some(true),
+    };
+    let pem = || Pem::Text(PEM.into());
+    let built = Settings::builder(Provider::HashiCorp)
+        .urls([URL])
+        .credential(Credential::app_role("role", "canary").unwrap())
+        .namespace("team")
+        .ca(pem())
+        .client_certificate(pem(), pem())
+        .verify_tls(false)
+        .deadline(Duration::from_millis(2500))
+        .renewal_threshold(Duration::ZERO)
+        .pool_size(3)
+        .max_concurrent(4)
+        .tenant_id("acme")
+        .allowed_mounts(["secret"])
+        .accept_legacy(true);
+    let (given, built) = (given(options).build().unwrap(), built.build().unwrap());
+    assert_eq!(format!("{given:?}"), format!("{built:?}"));
+}
+
+#[test]
+fn options_overrule_a_lookup_which_may_fail() {
+    let lookup = |key: &str| match key {
+        "OPENBAO_URL" => Ok(text("https://another.example")),
+        "OPENBAO_TOKEN" | "OPENBAO_ROLE_ID" | "OPENBAO_SECRET_ID" => Ok(text("canary-token")),
+        "VAULT_TIMEOUT" => Ok(text("12")),
+        "VAULT_POOL_SIZE" | "VAULT_NAMESPACE" => Err(key.to_owned()),
+        _ => Ok(None),
+    };
+    let healthy = |key: &str| lookup(key).or(Ok::<_, Infallible>(None));
+    let settings = SettingsBuilder::from_options(needed(), healthy).unwrap().build().unwrap();
+    assert_eq!((settings.nodes()[0].as_str(), settings.deadline().as_secs()), ("https://bao.example:8200", 12));
+    assert!(matches!(settings.credential(), Some(Credential::Token(_))));
+    // The token of the lookup was ignored, and the one that is given is not.
+    assert!(settings.warnings().is_empty());
+    assert_eq!(SettingsBuilder::from_options(needed(), lookup).unwrap_err(), "VAULT_NAMESPACE");
+}
+
+#[test]
+fn an_option_that_is_refused_is_named() {
+    let urls = |urls: &[&str]| Some(urls.iter().map(|url| (*url).to_owned()).collect());
+    let cases: [(Options, &str); 25] = [
+        (Options { urls: urls(&[URL]), ..needed() }, "urls"),
+        (Options { url: text("canary"), ..needed() }, "url"),
+        (Options { url: None, urls: urls(&[URL, "canary"]), ..needed() }, "urls, entry 2"),
+        (Options { token: text("canary\n"), ..needed() }, "token"),
+        (Options { role_id: text("canary"), ..needed() }, "secret_id"),
+        (Options { secret_id: text("canary"), ..needed() }, "role_id"),
+        (Options { role_id: text("canary"), secret_id: text(""), ..needed() }, "secret_id"),
+        (Options { namespace: text("a//canary"), ..needed() }, "namespace"),
+        (Options { ca_pem: text("canary"), ..needed() }, "ca_pem"),
+        (Options { client_certificate_pem: text(PEM), ..needed() }, "client_key_pem"),
+        (Options { client_key_pem: text(PEM), ..needed() }, "client_certificate_pem"),
+        (Options { client_certificate_pem: text(PEM), client_key_pem: text("canary"), ..needed() }, "client_key_pem"),
+        (Options { timeout: Some(0.0), ..needed() }, "timeout"),
+        (Options { timeout: Some(-1.0), ..needed() }, "timeout"),
+        (Options { timeout: Some(f64::NAN), ..needed() }, "timeout"),
+        (Options { timeout: Some(f64::INFINITY), ..needed() }, "timeout"),
+        (Options { timeout: Some(86_400.5), ..needed() }, "timeout"),
+        (Options { renewal_threshold: Some(-1.0), ..needed() }, "renewal_threshold"),
+        (Options { renewal_threshold: Some(1e30), ..needed() }, "renewal_threshold"),
+        (Options { pool_size: Some(0.0), ..needed() }, "pool_size"),
+        (Options { pool_size: Some(-1.0), ..needed() }, "pool_size"),
+        (Options { pool_size: Some(1.5), ..needed() }, "pool_size"),
+        (Options { max_concurrent: Some(1e30), ..needed() }, "max_concurrent"),
+        (Options { max_concurrent: Some(f64::NAN), ..needed() }, "max_concurrent"),
+        (Options { max_concurrent: Some(f64::INFINITY), ..needed() }, "max_concurrent"),
+    ];
+    for (options, name) in cases {
+        let error = refusal(given(options));
+        assert_eq!((error.code(), error.subject()), (Code::InvalidSetting, Some(name)), "{error}");
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+    let provider = |name| refusal(given(Options { provider: text(name), ..needed() })).code();
+    assert_eq!(provider("openbao+kv1"), Code::UnsupportedEngine);
+    assert_eq!(provider("yaml"), Code::UnsupportedEngine);
+    assert_eq!(provider(""), Code::InvalidUri);
+    assert_eq!(refusal(given(Options::default())).code(), Code::MissingSetting);
+}
+
+#[test]
+fn a_prefix_is_read_by_the_settings_and_shown_to_the_guard() {
+    let settings = builder().allowed_mounts(["secret"]).accept_legacy(true).build().unwrap();
+    let admit = |text| settings.admit_prefix(text);
+    assert_eq!(admit("openbao+kv2://secret/app/").unwrap().prefix().as_str(), "openbao+kv2://secret/app/");
+    assert_eq!(admit(" openbao+kv2://secret//app/").unwrap().prefix().as_str(), "openbao+kv2://secret/app/");
+    assert_eq!(admit("openbao+kv2://other/app/").unwrap_err().code(), Code::TenantMountMismatch);
+    let strict = builder().allowed_mounts(["secret"]).build().unwrap();
+    assert!(strict.admit_prefix(" openbao+kv2://secret/app/").is_err());
 }
 
 #[test]

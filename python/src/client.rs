@@ -4,17 +4,17 @@ use std::future::{IntoFuture, ready};
 
 use baokit::{Code, Error};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
+use crate::arguments::{Cas, Data, Increment, Method, Mount, Path, Uri, Version, Versions};
 use crate::errors::{OrRaise, raise};
 use crate::run::{block, coroutine};
-use crate::settings;
-use crate::types::{self, uri};
-use crate::values::{self, from_json, number, secret_value, sequence, text, unpicklable};
+use crate::values::{self, from_json, unpicklable};
+use crate::{settings, types};
 
-/// An argument of any type; who uses it checks it, with an error that has a code.
-type Arg<'a, 'py> = &'a Bound<'py, PyAny>;
-type Keywords<'a, 'py> = &'a Bound<'py, PyDict>;
+/// An environment, or settings by name.
+type Mapping<'py> = Bound<'py, PyAny>;
+type Keywords<'py> = Bound<'py, PyDict>;
 /// What a call came to, or the coroutine that makes it.
 type Called = PyResult<Py<PyAny>>;
 
@@ -52,7 +52,7 @@ macro_rules! client {
             /// A client whose settings are given here; baokit/_baokit.pyi lists them.
             #[new]
             #[pyo3(signature = (**settings))]
-            fn new(py: Python<'_>, settings: Option<Keywords<'_, '_>>) -> PyResult<Self> {
+            fn new(py: Python<'_>, settings: Option<Keywords<'_>>) -> PyResult<Self> {
                 settings::client(py, None, settings).map(Owned::new).map(Self)
             }
 
@@ -61,7 +61,7 @@ macro_rules! client {
             /// Keyword arguments complete or overrule it. Sends nothing: the first operation logs in.
             #[staticmethod]
             #[pyo3(signature = (env = None, **settings))]
-            fn from_env(py: Python<'_>, env: Option<Arg<'_, '_>>, settings: Option<Keywords<'_, '_>>) -> PyResult<Self> {
+            fn from_env(py: Python<'_>, env: Option<Mapping<'_>>, settings: Option<Keywords<'_>>) -> PyResult<Self> {
                 let env = settings::environment(py, env)?;
                 settings::client(py, Some(&env), settings).map(Owned::new).map(Self)
             }
@@ -69,83 +69,72 @@ macro_rules! client {
             /// The settings that from_env would use, without credentials.
             #[staticmethod]
             #[pyo3(signature = (env = None, **settings))]
-            fn describe_settings<'py>(
-                py: Python<'py>,
-                env: Option<Arg<'_, 'py>>,
-                settings: Option<Keywords<'_, 'py>>,
-            ) -> PyResult<Bound<'py, PyAny>> {
+            fn describe_settings(py: Python<'_>, env: Option<Mapping<'_>>, settings: Option<Keywords<'_>>) -> Called {
                 let env = settings::environment(py, env)?;
-                from_json(py, &settings::of(py, Some(&env), settings)?.describe())
+                from_json(py, &settings::of(py, Some(&env), settings)?.describe()).map(Bound::unbind)
             }
 
             /// The settings that the client was made with, without credentials.
             #[getter]
-            fn settings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-                from_json(py, &self.0.client.settings().describe())
+            fn settings(&self, py: Python<'_>) -> Called {
+                from_json(py, &self.0.client.settings().describe()).map(Bound::unbind)
             }
 
             /// Reads a secret, or one key of it where the URI has a fragment.
-            fn read(&self, py: Python<'_>, uri: Arg<'_, '_>) -> Called {
-                let (client, uri) = (self.0.get(py)?, self::uri(uri)?);
-                $run(py, values::secret, async move { client.read(uri).await })
+            fn read(&self, py: Python<'_>, uri: Uri) -> Called {
+                $run(py, self.0.get(py)?, values::secret, |client| async move { client.read(uri.0).await })
             }
 
             /// Writes a new version: the whole secret (a dict), or with a fragment that key alone.
-            fn write(&self, py: Python<'_>, uri: Arg<'_, '_>, value: Arg<'_, '_>) -> Called {
-                let (client, uri, value) = (self.0.get(py)?, self::uri(uri)?, secret_value(value)?);
-                $run(py, types::change, async move { client.write(uri, value).await })
+            fn write(&self, py: Python<'_>, uri: Uri, value: Data) -> Called {
+                $run(py, self.0.get(py)?, types::change, |client| async move { client.write(uri.0, value.0).await })
             }
 
             /// Replaces a value; stops with CAS_CONFLICT where another writer comes in between.
-            fn rotate(&self, py: Python<'_>, uri: Arg<'_, '_>, value: Arg<'_, '_>) -> Called {
-                let (client, uri, value) = (self.0.get(py)?, self::uri(uri)?, secret_value(value)?);
-                $run(py, types::change, async move { client.rotate(uri, value).await })
+            fn rotate(&self, py: Python<'_>, uri: Uri, value: Data) -> Called {
+                $run(py, self.0.get(py)?, types::change, |client| async move { client.rotate(uri.0, value.0).await })
             }
 
             /// Deletes the newest version, or the one that ?version= pins. Its data can be undeleted.
-            fn delete(&self, py: Python<'_>, uri: Arg<'_, '_>) -> Called {
-                let (client, uri) = (self.0.get(py)?, self::uri(uri)?);
-                $run(py, values::nothing, async move { client.delete(uri).await })
+            fn delete(&self, py: Python<'_>, uri: Uri) -> Called {
+                $run(py, self.0.get(py)?, values::nothing, |client| async move { client.delete(uri.0).await })
             }
 
             /// The versions of a secret, oldest first, without their data.
-            fn versions(&self, py: Python<'_>, uri: Arg<'_, '_>) -> Called {
-                let (client, uri) = (self.0.get(py)?, self::uri(uri)?);
-                $run(py, types::versions, async move { client.versions(uri).await })
+            fn versions(&self, py: Python<'_>, uri: Uri) -> Called {
+                $run(py, self.0.get(py)?, types::versions, |client| async move { client.versions(uri.0).await })
             }
 
             /// The KVv2 engine at a mount, below the level of URIs and of the tenant guard.
-            fn kv2(&self, mount: Arg<'_, '_>) -> PyResult<$kv2> {
-                Ok($kv2(self.0.clone(), text("mount", mount, Code::IllegalSegment)?))
+            fn kv2(&self, mount: Mount) -> $kv2 {
+                $kv2(self.0.clone(), mount.0)
             }
 
             /// Parses a prefix and shows it to the guard of the tenant's mounts; returns its canonical text.
-            fn admit_prefix(&self, py: Python<'_>, prefix: Arg<'_, '_>) -> PyResult<String> {
-                types::admit_prefix(self.0.get(py)?.settings(), &self::uri(prefix)?).or_raise(py)
+            fn admit_prefix(&self, py: Python<'_>, prefix: Uri) -> PyResult<String> {
+                let admitted = self.0.get(py)?.settings().admit_prefix(&prefix.0).or_raise(py)?;
+                Ok(admitted.prefix().to_string())
             }
 
             /// Sends a request that baokit does not model, with the same failover, retry and redaction.
             #[pyo3(signature = (method, path, body = None))]
-            fn request(&self, py: Python<'_>, method: Arg<'_, '_>, path: Arg<'_, '_>, body: Option<Arg<'_, '_>>) -> Called {
-                let client = self.0.get(py)?;
-                let method = text("method", method, Code::NotSupported)?;
-                let path = text("path", path, Code::IllegalSegment)?;
-                let body = body.map(secret_value).transpose()?;
-                $run(py, values::value, async move { client.request(&method, &path, body).await })
+            fn request(&self, py: Python<'_>, method: Method, path: Path, body: Option<Data>) -> Called {
+                $run(py, self.0.get(py)?, values::value, |client| async move {
+                    client.request(&method.0, &path.0, body.map(|it| it.0)).await
+                })
             }
 
             /// What OpenBao says of the client's own token. A token that counts its uses loses one.
             fn lookup_self(&self, py: Python<'_>) -> Called {
-                let client = self.0.get(py)?;
-                $run(py, types::token_info, async move { client.lookup_self().await })
+                $run(py, self.0.get(py)?, types::token_info, |client| async move { client.lookup_self().await })
             }
 
             /// Renews the client's token by so many seconds, or by its own period.
             #[pyo3(signature = (increment = None))]
-            fn renew_self(&self, py: Python<'_>, increment: Option<Arg<'_, '_>>) -> Called {
-                let client = self.0.get(py)?;
-                let increment = increment.map(|it| number("increment", it, Code::InvalidValue)).transpose()?;
-                $run(py, types::renewal, async move { client.renew_self(increment).await })
+            fn renew_self(&self, py: Python<'_>, increment: Option<Increment>) -> Called {
+                $run(py, self.0.get(py)?, types::renewal, |client| async move {
+                    client.renew_self(increment.map(|it| it.0)).await
+                })
             }
 
             /// Wipes token and credential. Everything later fails with CLIENT_CLOSED.
@@ -161,7 +150,7 @@ macro_rules! client {
                 format!("{}({})", $name, nodes.join(", "))
             }
 
-            fn __reduce_ex__(&self, _protocol: Arg<'_, '_>) -> PyResult<()> {
+            fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
                 Err(unpicklable($name))
             }
 
@@ -176,53 +165,48 @@ macro_rules! client {
         impl $kv2 {
             /// Reads the newest version of a secret, or the one that is named.
             #[pyo3(signature = (path, version = None))]
-            fn read(&self, py: Python<'_>, path: Arg<'_, '_>, version: Option<Arg<'_, '_>>) -> Called {
-                let (client, mount, path) = self.place(py, path)?;
-                let mut read = client.kv2(mount).read(path);
+            fn read(&self, py: Python<'_>, path: Path, version: Option<Version>) -> Called {
+                let mut read = self.at(py)?.read(path.0);
                 if let Some(version) = version {
-                    read = read.version(number("version", version, Code::InvalidVersion)?);
+                    read = read.version(version.0);
                 }
-                $run(py, values::secret, read.into_future())
+                $run(py, read, values::secret, IntoFuture::into_future)
             }
 
             /// Writes a whole secret; with cas only if that is the current version, 0 for none.
             #[pyo3(signature = (path, data, cas = None))]
-            fn write(&self, py: Python<'_>, path: Arg<'_, '_>, data: Arg<'_, '_>, cas: Option<Arg<'_, '_>>) -> Called {
-                let ((client, mount, path), data) = (self.place(py, path)?, secret_value(data)?);
-                let mut write = client.kv2(mount).write(path, data);
+            fn write(&self, py: Python<'_>, path: Path, data: Data, cas: Option<Cas>) -> Called {
+                let mut write = self.at(py)?.write(path.0, data.0);
                 if let Some(cas) = cas {
-                    write = write.cas(number("cas", cas, Code::InvalidVersion)?);
+                    write = write.cas(cas.0);
                 }
-                $run(py, types::written, write.into_future())
+                $run(py, write, types::written, IntoFuture::into_future)
             }
 
             /// Deletes these versions, or the newest where none is named.
             #[pyo3(signature = (path, versions = None))]
-            fn delete(&self, py: Python<'_>, path: Arg<'_, '_>, versions: Option<Arg<'_, '_>>) -> Called {
-                let (client, mount, path) = self.place(py, path)?;
-                let versions = versions.map(|it| sequence("versions", "a list of int", it, Code::InvalidVersion, number));
-                let versions = versions.transpose()?.unwrap_or_default();
-                $run(py, values::nothing, async move { client.kv2(mount).delete(&path, &versions).await })
+            fn delete(&self, py: Python<'_>, path: Path, versions: Option<Versions>) -> Called {
+                let versions = versions.map_or_else(Vec::new, |it| it.0);
+                $run(py, self.at(py)?, values::nothing, |kv2| async move { kv2.delete(&path.0, &versions).await })
             }
 
             /// The versions of a secret, oldest first.
-            fn versions(&self, py: Python<'_>, path: Arg<'_, '_>) -> Called {
-                let (client, mount, path) = self.place(py, path)?;
-                $run(py, types::versions, async move { client.kv2(mount).versions(&path).await })
+            fn versions(&self, py: Python<'_>, path: Path) -> Called {
+                $run(py, self.at(py)?, types::versions, |kv2| async move { kv2.versions(&path.0).await })
             }
 
             fn __repr__(&self) -> String {
                 format!("{}({:?})", $kv2_name, self.1)
             }
 
-            fn __reduce_ex__(&self, _protocol: Arg<'_, '_>) -> PyResult<()> {
+            fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
                 Err(unpicklable($kv2_name))
             }
         }
 
         impl $kv2 {
-            fn place(&self, py: Python<'_>, path: Arg<'_, '_>) -> PyResult<(baokit::Client, String, String)> {
-                Ok((self.0.get(py)?, self.1.clone(), text("path", path, Code::IllegalSegment)?))
+            fn at(&self, py: Python<'_>) -> PyResult<baokit::Kv2> {
+                Ok(self.0.get(py)?.kv2(self.1.as_str()))
             }
         }
     };
@@ -234,19 +218,19 @@ client!(Client, "A client of one OpenBao cluster, whose calls block.", Kv2, "Cli
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, _exception: Arg<'_, '_>) {
+    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
         self.close();
     }
 });
 
 client!(AsyncClient, "A client of one OpenBao cluster for asyncio.", AsyncKv2, "AsyncClient", "AsyncKv2", coroutine, {
     fn __aenter__(this: Py<Self>, py: Python<'_>) -> Called {
-        coroutine(py, |py, this: Py<Self>| Ok(this.into_bound(py).into_any()), ready(Ok(this)))
+        coroutine(py, this, |py, this: Py<Self>| Ok(this.into_bound(py).into_any()), |this| ready(Ok(this)))
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __aexit__(&self, py: Python<'_>, _exception: Arg<'_, '_>) -> Called {
+    fn __aexit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> Called {
         self.close();
-        coroutine(py, values::nothing, ready(Ok(())))
+        coroutine(py, (), values::nothing, |()| ready(Ok(())))
     }
 });

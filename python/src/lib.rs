@@ -2,10 +2,11 @@
 //!
 //! A shell around the crate `baokit`: it turns Python's values into Rust's and back, waits with the
 //! interpreter lock released, and decides nothing. `client` has the two clients, `run` how their
-//! calls are waited for, `settings` the keyword arguments, `values` JSON and secrets, `types` URIs
-//! and answers, `errors` exceptions, `testing` the dev server. What needs no Rust, such as the classes
-//! of exceptions and answers, is in the package's Python files.
+//! calls are waited for, `arguments` what they take, `settings` what they are made with, `values` JSON
+//! and secrets, `types` URIs and answers, `errors` exceptions, `testing` the dev server. What needs no
+//! Rust, such as the classes of exceptions and answers, is in the package's Python files.
 
+mod arguments;
 mod client;
 mod errors;
 mod run;

@@ -11,6 +11,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyCFunction;
 use pyo3::{IntoPyObjectExt, intern};
 use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic;
@@ -83,18 +84,19 @@ pub type Show<T> = for<'py> fn(Python<'py>, T) -> PyResult<Bound<'py, PyAny>>;
 
 /// Waits for a call with the interpreter lock released. An exception that a signal's handler raises,
 /// such as `KeyboardInterrupt`, drops the call, and with it the request.
-pub fn block<T: Send>(
+pub fn block<C, T: Send, F: Future<Output = Result<T, Error>> + Send>(
     py: Python<'_>,
+    client: C,
     show: Show<T>,
-    call: impl Future<Output = Result<T, Error>> + Send,
+    call: impl FnOnce(C) -> F,
 ) -> PyResult<Py<PyAny>> {
     if Handle::try_current().is_ok() {
         // A logging handler, for one, that runs for a record of ours.
         return Err(PyRuntimeError::new_err("a blocking call can't be made from within one"));
     }
     follow_log_level(py)?;
-    let runtime = runtime(py)?;
-    let result = py.detach(|| runtime.block_on(interruptible(call)))?;
+    let (runtime, call) = (runtime(py)?, interruptible(call(client)));
+    let result = py.detach(|| runtime.block_on(call))?;
     Outcome { result, show }.into_py_any(py)
 }
 
@@ -111,13 +113,20 @@ async fn interruptible<T>(call: impl Future<Output = T>) -> PyResult<T> {
 
 /// The same call for asyncio: a coroutine that sends nothing until it is awaited, and whose
 /// cancellation drops the call.
-pub fn coroutine<T: Send + 'static>(
+pub fn coroutine<C, T: Send + 'static, F: Future<Output = Result<T, Error>> + Send + 'static>(
     py: Python<'_>,
+    client: C,
     show: Show<T>,
-    call: impl Future<Output = Result<T, Error>> + Send + 'static,
+    call: impl FnOnce(C) -> F,
 ) -> PyResult<Py<PyAny>> {
     static RUN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let start: Start = Box::new(move |py| {
+    // Inside the closure the arguments are out of Python's frames, where a traceback with local variables
+    // would show them.
+    let call = Mutex::new(Some(call(client)));
+    let start = PyCFunction::new_closure(py, None, None, move |arguments, _| {
+        let py = arguments.py();
+        let call = call.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let call = call.ok_or_else(|| PyRuntimeError::new_err("this call has begun already"))?;
         if CLOSED.load(Ordering::SeqCst) {
             return Err(PyRuntimeError::new_err("the program is ending: nobody could hand the result over"));
         }
@@ -126,28 +135,10 @@ pub fn coroutine<T: Send + 'static>(
         let locals = TaskLocals::with_running_loop(py)?;
         // Tasks that the call starts find the runtime that they are on.
         let _entered = runtime.enter();
-        generic::future_into_py_with_locals::<Tokio, _, _>(py, locals, async move {
-            Ok(Outcome { result: call.await, show })
-        })
-    });
-    let run = RUN.import(py, "baokit._coroutine", "run")?;
-    Ok(run.call1((Call(Mutex::new(Some(start))),))?.unbind())
-}
-
-type Start = Box<dyn for<'py> FnOnce(Python<'py>) -> PyResult<Bound<'py, PyAny>> + Send>;
-
-/// A call that has not begun. It keeps the arguments out of Python's frames, where a traceback with
-/// local variables would show them.
-#[pyclass(module = "baokit", frozen)]
-struct Call(Mutex<Option<Start>>);
-
-#[pymethods]
-impl Call {
-    /// Begins; returns a future of the running event loop.
-    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let start = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        start.ok_or_else(|| PyRuntimeError::new_err("this call has begun already"))?(py)
-    }
+        let outcome = async move { Ok(Outcome { result: call.await, show }) };
+        generic::future_into_py_with_locals::<Tokio, _, _>(py, locals, outcome).map(Bound::unbind)
+    })?;
+    Ok(RUN.import(py, "baokit._coroutine", "run")?.call1((start,))?.unbind())
 }
 
 /// What a call came to, and how it is shown.
@@ -170,39 +161,17 @@ impl<'py, T> IntoPyObject<'py> for Outcome<T> {
 /// Everything runs inside ours, so the current one is the right one.
 struct Tokio;
 
-struct Failed(JoinError);
-
-struct Task(JoinHandle<()>);
-
-impl Future for Task {
-    type Output = Result<(), Failed>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map_err(Failed)
-    }
-}
-
-impl generic::JoinError for Failed {
-    fn is_panic(&self) -> bool {
-        self.0.is_panic()
-    }
-
-    fn into_panic(self) -> Box<dyn std::any::Any + Send> {
-        self.0.into_panic()
-    }
-}
-
 impl generic::Runtime for Tokio {
-    type JoinError = Failed;
-    type JoinHandle = Task;
+    type JoinError = JoinError;
+    type JoinHandle = JoinHandle<()>;
 
-    fn spawn<F: Future<Output = ()> + Send + 'static>(task: F) -> Task {
-        Task(tokio::spawn(task))
+    fn spawn<F: Future<Output = ()> + Send + 'static>(task: F) -> JoinHandle<()> {
+        tokio::spawn(task)
     }
 
-    fn spawn_blocking<F: FnOnce() + Send + 'static>(task: F) -> Task {
+    fn spawn_blocking<F: FnOnce() + Send + 'static>(task: F) -> JoinHandle<()> {
         // What is handed over when the interpreter has ended has no one to go to.
-        Task(tokio::task::spawn_blocking(|| visit(|_| task()).unwrap_or_default()))
+        tokio::task::spawn_blocking(|| visit(|_| task()).unwrap_or_default())
     }
 }
 

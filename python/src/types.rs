@@ -3,23 +3,17 @@
 
 use std::borrow::Cow;
 
-use baokit::{Code, SecretPointer};
-use baokit_core::uri::{ParseOptions, PointerTarget, SecretRef};
+use baokit::{ParseOptions, SecretPointer, SecretRef};
+use baokit_core::uri::PointerTarget;
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::arguments::{AcceptLegacy, OtherMount, Uri, Wildcard};
 use crate::errors::OrRaise;
-use crate::values::{flag, text};
 
-/// The text that should be a URI.
-pub fn uri(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    text("uri", value, Code::InvalidUri)
-}
-
-/// The mount that is given beside a text.
-fn mount(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<String>> {
-    value.map(|value| text("mount", value, Code::AmbiguousMount)).transpose()
+fn parse_options<'a>(accept_legacy: &AcceptLegacy, mount: Option<&'a OtherMount>) -> ParseOptions<'a> {
+    ParseOptions::new().accept_legacy(accept_legacy.0).mount(mount.map(|it| it.0.as_str()))
 }
 
 type UriParts = (String, &'static str, String, String, Option<String>, Option<u64>);
@@ -27,13 +21,12 @@ type UriParts = (String, &'static str, String, String, Option<String>, Option<u6
 /// The canonical text and the parts of a `SecretUri`.
 #[pyfunction]
 pub fn _parse_uri(
-    value: &Bound<'_, PyAny>,
-    accept_legacy: &Bound<'_, PyAny>,
-    mount: Option<&Bound<'_, PyAny>>,
+    py: Python<'_>,
+    text: Uri,
+    accept_legacy: AcceptLegacy,
+    mount: Option<OtherMount>,
 ) -> PyResult<UriParts> {
-    let mount = self::mount(mount)?;
-    let options = ParseOptions::new().accept_legacy(flag("accept_legacy", accept_legacy)?).mount(mount.as_deref());
-    let it = options.parse(&uri(value)?).or_raise(value.py())?;
+    let it = parse_options(&accept_legacy, mount.as_ref()).parse(&text.0).or_raise(py)?;
     let (mount, path) = (it.mount().into_owned(), it.path().into_owned());
     let (fragment, version) = (it.fragment().map(Cow::into_owned), it.version().map(u64::from));
     Ok((it.to_string(), it.provider().as_str(), mount, path, fragment, version))
@@ -44,23 +37,24 @@ type PrefixParts = (String, &'static str, String, String, bool);
 /// The canonical text and the parts of a `SecretPrefix`.
 #[pyfunction]
 pub fn _parse_prefix(
-    value: &Bound<'_, PyAny>,
-    accept_legacy: &Bound<'_, PyAny>,
-    wildcard: &Bound<'_, PyAny>,
-    mount: Option<&Bound<'_, PyAny>>,
+    py: Python<'_>,
+    text: Uri,
+    accept_legacy: AcceptLegacy,
+    wildcard: Wildcard,
+    mount: Option<OtherMount>,
 ) -> PyResult<PrefixParts> {
-    let mount = self::mount(mount)?;
-    let options = ParseOptions::new().accept_legacy(flag("accept_legacy", accept_legacy)?).mount(mount.as_deref());
-    let options = options.wildcard(flag("wildcard", wildcard)?);
-    let it = options.parse_prefix(&uri(value)?).or_raise(value.py())?;
+    let options = parse_options(&accept_legacy, mount.as_ref()).wildcard(wildcard.0);
+    let it = options.parse_prefix(&text.0).or_raise(py)?;
     let (mount, path) = (it.mount().into_owned(), it.path().into_owned());
     Ok((it.to_string(), it.provider().as_str(), mount, path, it.is_wildcard()))
 }
 
+type PointerParts = (String, Option<(String, String)>, Option<String>);
+
 /// The canonical text of a `SecretPointer`, and the file or the row that it names.
 #[pyfunction]
-pub fn _parse_pointer(value: &Bound<'_, PyAny>) -> PyResult<PointerParts> {
-    let it = SecretPointer::parse(&uri(value)?).or_raise(value.py())?;
+pub fn _parse_pointer(py: Python<'_>, text: Uri) -> PyResult<PointerParts> {
+    let it = SecretPointer::parse(&text.0).or_raise(py)?;
     let (file, id) = match it.target() {
         PointerTarget::File { store, name } => (Some((store.to_owned(), name.to_owned())), None),
         PointerTarget::DbCredentials { id } => (None, Some(id.to_owned())),
@@ -69,19 +63,11 @@ pub fn _parse_pointer(value: &Bound<'_, PyAny>) -> PyResult<PointerParts> {
     Ok((it.to_string(), file, id))
 }
 
-type PointerParts = (String, Option<(String, String)>, Option<String>);
-
 /// Whether a text is a URI, not a pointer, and its canonical form.
 #[pyfunction]
-pub fn _parse_ref(value: &Bound<'_, PyAny>) -> PyResult<(bool, String)> {
-    let it = SecretRef::parse(&uri(value)?).or_raise(value.py())?;
+pub fn _parse_ref(py: Python<'_>, text: Uri) -> PyResult<(bool, String)> {
+    let it = SecretRef::parse(&text.0).or_raise(py)?;
     Ok((matches!(it, SecretRef::Uri(_)), it.as_str().to_owned()))
-}
-
-/// The canonical text of a prefix that the tenant may use, by a client's settings.
-pub fn admit_prefix(settings: &baokit::Settings, text: &str) -> baokit::Result<String> {
-    let prefix = ParseOptions::new().accept_legacy(settings.accept_legacy()).parse_prefix(text)?;
-    settings.tenant().admit_prefix(prefix).map(|admitted| admitted.prefix().to_string())
 }
 
 /// The class of that name in baokit/_answers.py, with these fields.

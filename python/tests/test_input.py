@@ -179,7 +179,7 @@ def test_url_and_urls_exclude_each_other():
     for settings in ({"url": "http://127.0.0.1:1", "urls": ["http://127.0.0.1:2"]},
                      {"urls": ["http://127.0.0.1:2"], "url": "http://127.0.0.1:1"}):
         for make in (Client, AsyncClient, Client.from_env, Client.describe_settings):
-            with pytest.raises(TypeError, match="url and urls") as caught:
+            with pytest.raises(CallerError, match="url and urls") as caught:
                 make(token="t", **settings)
             assert caught.value.code == "INVALID_SETTING"
     # None means not given, and both overrule the environment.
@@ -207,8 +207,8 @@ def test_the_process_environment(monkeypatch, baokit_server):
     with Client.from_env() as client:
         assert (client.settings["nodes"], client.settings["timeout"]) == ([baokit_server.url], 7.0)
         assert client.write(URI, {"a": 1}).new_version == 1
-    with Client.from_env(timeout=9) as client:
-        assert client.settings["timeout"] == 9.0
+    with Client.from_env(timeout=9, renewal_threshold=2.5) as client:
+        assert (client.settings["timeout"], client.settings["renewal_threshold"]) == (9.0, 2.5)
     assert Client.describe_settings() == AsyncClient.describe_settings()
     monkeypatch.setenv("VAULT_TIMEOUT", "\udcff")
     with pytest.raises(CallerError) as caught:
@@ -240,7 +240,7 @@ def test_errors_of_the_callers_own_classes_are_kept():
 @pytest.mark.parametrize("wrong", [
     {"url": "ftp://host"}, {"url": ""}, {"url": None, "urls": ["http://127.0.0.1:1", "nonsense"]}, {"timeout": 0}, {"timeout": -1},
     {"timeout": float("nan")}, {"timeout": float("inf")}, {"timeout": 1e30}, {"pool_size": 0}, {"pool_size": -1},
-    {"timeout": 10**400}, {"timeout": -(10**400)},
+    {"timeout": 10**400}, {"timeout": -(10**400)}, {"renewal_threshold": -1}, {"renewal_threshold": float("nan")},
     {"pool_size": 2**70}, {"max_concurrent": 0}, {"namespace": "a//b"}, {"allowed_mounts": ["*"]}, {"ca_pem": "x"},
     {"tenant_id": ""}, {"client_key_pem": "x"}, {"role_id": "x"},
 ])
@@ -252,7 +252,7 @@ def test_bad_settings(wrong):
 
 @pytest.mark.parametrize("wrong", [
     {"url": 1}, {"urls": "http://127.0.0.1:1"}, {"urls": 1}, {"urls": [1]}, {"verify_tls": "no"}, {"verify_tls": 0},
-    {"timeout": "1"}, {"timeout": True}, {"pool_size": True}, {"pool_size": 1.5}, {"allowed_mounts": "secret"}, {"accept_legacy": 1}, {"provider": 1},
+    {"timeout": "1"}, {"timeout": True}, {"renewal_threshold": "1"}, {"pool_size": True}, {"pool_size": 1.5}, {"allowed_mounts": "secret"}, {"accept_legacy": 1}, {"provider": 1},
 ])
 def test_settings_of_a_wrong_type(wrong):
     with pytest.raises(TypeError) as caught:

@@ -358,7 +358,8 @@ function signal(options) {
 const OPTIONS = {
   provider: string, url: string, urls: strings, token: string, roleId: string, secretId: string, namespace: string,
   caPem: string, clientCertificatePem: string, clientKeyPem: string, verifyTls: boolean, timeout: number,
-  poolSize: number, maxConcurrent: number, tenantId: string, allowedMounts: strings, acceptLegacy: boolean,
+  renewalThreshold: number, poolSize: number, maxConcurrent: number, tenantId: string, allowedMounts: strings,
+  acceptLegacy: boolean,
 };
 
 /** Options as the module asks for them, all of their types checked. */
@@ -367,11 +368,6 @@ function checked(options) {
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(OPTIONS, name)) throw mistake(`there is no option ${name}`, SETTING);
     result[name] = optional(OPTIONS[name])(value, name, SETTING);
-  }
-  const { url } = result;
-  if (url !== undefined) {
-    if (result.urls !== undefined) throw mistake("url and urls are two names of one option", SETTING);
-    result.urls = [url];
   }
   const get = (name) => result[name];
   return { text: get, texts: get, number: get, flag: get };

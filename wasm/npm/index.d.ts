@@ -29,6 +29,8 @@ export interface Options {
   verifyTls?: boolean | null;
   /** The deadline of a whole operation in seconds; 30 by default. */
   timeout?: number | null;
+  /** How long before its end a token is renewed, in seconds; 600 by default. */
+  renewalThreshold?: number | null;
   /** Without effect: `fetch` keeps its own connections. */
   poolSize?: number | null;
   /** How many operations may be in flight at once; 50 by default. */

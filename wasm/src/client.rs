@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use baokit_core::uri::ParseOptions;
 use baokit_core::{Change, Result, Versions, Written};
 use wasm_bindgen::prelude::*;
 
@@ -43,7 +42,7 @@ impl RawClient {
     /// A client with these options, above those of the environment where there is one.
     #[wasm_bindgen(constructor)]
     pub fn new(options: &Lookup, env: Option<Lookup>, fetch: JsValue) -> Result<RawClient, JsValue> {
-        let settings = settings(options, env)?;
+        let settings = settings(options, env.as_ref())?;
         for warning in settings.warnings() {
             warn(warning.code().as_str(), warning.text());
         }
@@ -58,9 +57,7 @@ impl RawClient {
     /// Parses a prefix and shows it to the guard of the tenant's mounts.
     #[wasm_bindgen(js_name = admitPrefix)]
     pub fn admit_prefix(&self, text: &str) -> Result<String, JsValue> {
-        let settings = self.0.settings();
-        let prefix = ParseOptions::new().accept_legacy(settings.accept_legacy()).parse_prefix(text);
-        let admitted = prefix.and_then(|prefix| settings.tenant().admit_prefix(prefix)).map_err(thrown)?;
+        let admitted = self.0.settings().admit_prefix(text).map_err(thrown)?;
         Ok(admitted.prefix().as_str().to_owned())
     }
 

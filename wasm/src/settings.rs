@@ -1,11 +1,6 @@
-//! Options and environments into core's settings. core judges all of them; what is out of the range
-//! of its types is passed on as something that it refuses as well.
+//! Options and environments on their way into core's settings, which judges all of them.
 
-use std::cell::RefCell;
-use std::time::Duration;
-
-use baokit_core::config::{Credential, Pem, Settings, SettingsBuilder};
-use baokit_core::uri::Provider;
+use baokit_core::config::{Options, Settings, SettingsBuilder};
 use baokit_core::{Code, Error};
 use wasm_bindgen::prelude::*;
 
@@ -30,97 +25,43 @@ extern "C" {
 /// What an environment comes to, without the credential and without a client.
 #[wasm_bindgen(js_name = describeSettings)]
 pub fn describe_settings(env: &Lookup, provider: Option<String>) -> Result<JsValue, JsValue> {
-    let builder = from_environment(provider_of(provider)?, env)?;
-    plain(&builder.build().map_err(thrown)?.describe())
+    plain(&judged(Options { provider, ..Options::default() }, Some(env))?.describe())
 }
 
 /// The settings of a client: those of the environment, where there is one, overruled by options.
-pub(crate) fn settings(options: &Lookup, env: Option<Lookup>) -> Result<Settings, JsValue> {
-    let provider = provider_of(options.text("provider")?)?;
-    let builder = match env {
-        Some(env) => from_environment(provider, &env)?,
-        None => SettingsBuilder::new(provider),
-    };
-    let settings = apply(builder, options)?.build().map_err(thrown)?;
+pub(crate) fn settings(options: &Lookup, env: Option<&Lookup>) -> Result<Settings, JsValue> {
+    let settings = judged(read(options)?, env)?;
     honourable(&settings).map_err(thrown)?;
     Ok(settings)
 }
 
-fn provider_of(text: Option<String>) -> Result<Provider, JsValue> {
-    text.map_or(Ok(Provider::OpenBao), |text| text.parse().map_err(thrown))
+/// What core makes of them. What the environment throws reaches the caller.
+fn judged(options: Options, env: Option<&Lookup>) -> Result<Settings, JsValue> {
+    let lookup = |key: &str| env.map_or(Ok(None), |env| env.text(key));
+    SettingsBuilder::from_options(options, lookup)?.build().map_err(thrown)
 }
 
-/// What the environment throws reaches the caller.
-fn from_environment(provider: Provider, env: &Lookup) -> Result<SettingsBuilder, JsValue> {
-    let fault = RefCell::new(None);
-    let builder = SettingsBuilder::from_lookup(provider, |key| {
-        env.text(key).unwrap_or_else(|error| {
-            fault.borrow_mut().get_or_insert(error);
-            None
-        })
-    });
-    match fault.into_inner() {
-        Some(error) => Err(error),
-        None => Ok(builder),
-    }
-}
-
-fn apply(mut builder: SettingsBuilder, options: &Lookup) -> Result<SettingsBuilder, JsValue> {
-    if let Some(urls) = options.texts("urls")? {
-        builder = builder.urls(urls);
-    }
-    if let Some(token) = options.text("token")? {
-        builder = builder.credential(Credential::token(token));
-    }
-    // One half of a pair without the other: core refuses the half that is empty.
-    let pair = |one, other| Ok::<_, JsValue>((options.text(one)?, options.text(other)?));
-    if let (role_id, secret_id) = pair("roleId", "secretId")?
-        && (role_id.is_some() || secret_id.is_some())
-    {
-        let credential = Credential::app_role(role_id.unwrap_or_default(), secret_id.unwrap_or_default());
-        builder = builder.credential(credential.map_err(thrown)?);
-    }
-    if let Some(namespace) = options.text("namespace")? {
-        builder = builder.namespace(&namespace);
-    }
-    let pem = |text: Option<String>| Pem::Text(text.unwrap_or_default().into());
-    if let Some(text) = options.text("caPem")? {
-        builder = builder.ca(pem(Some(text)));
-    }
-    if let (certificate, key) = pair("clientCertificatePem", "clientKeyPem")?
-        && (certificate.is_some() || key.is_some())
-    {
-        builder = builder.client_certificate(pem(certificate), pem(key));
-    }
-    if let Some(verify) = options.flag("verifyTls")? {
-        builder = builder.verify_tls(verify);
-    }
-    if let Some(seconds) = options.number("timeout")? {
-        let beyond = if seconds > 0.0 { Duration::MAX } else { Duration::ZERO };
-        builder = builder.deadline(Duration::try_from_secs_f64(seconds).unwrap_or(beyond));
-    }
-    if let Some(size) = options.number("poolSize")? {
-        builder = builder.pool_size(whole(size));
-    }
-    if let Some(operations) = options.number("maxConcurrent")? {
-        builder = builder.max_concurrent(whole(operations));
-    }
-    if let Some(id) = options.text("tenantId")? {
-        builder = builder.tenant_id(id);
-    }
-    if let Some(mounts) = options.texts("allowedMounts")? {
-        builder = builder.allowed_mounts(mounts);
-    }
-    if let Some(accept) = options.flag("acceptLegacy")? {
-        builder = builder.accept_legacy(accept);
-    }
-    Ok(builder)
-}
-
-/// A count; 0, which core refuses, for what is none.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn whole(number: f64) -> usize {
-    if number.fract() == 0.0 { number as usize } else { 0 }
+fn read(options: &Lookup) -> Result<Options, JsValue> {
+    Ok(Options {
+        provider: options.text("provider")?,
+        url: options.text("url")?,
+        urls: options.texts("urls")?,
+        token: options.text("token")?,
+        role_id: options.text("roleId")?,
+        secret_id: options.text("secretId")?,
+        namespace: options.text("namespace")?,
+        ca_pem: options.text("caPem")?,
+        client_certificate_pem: options.text("clientCertificatePem")?,
+        client_key_pem: options.text("clientKeyPem")?,
+        verify_tls: options.flag("verifyTls")?,
+        timeout: options.number("timeout")?,
+        renewal_threshold: options.number("renewalThreshold")?,
+        pool_size: options.number("poolSize")?,
+        max_concurrent: options.number("maxConcurrent")?,
+        tenant_id: options.text("tenantId")?,
+        allowed_mounts: options.texts("allowedMounts")?,
+        accept_legacy: options.flag("acceptLegacy")?,
+    })
 }
 
 /// `fetch` takes its authorities and certificates from the runtime, so that a setting about them

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
 
-use baokit::{Code, Credential, Error, Pem, Provider, Settings};
+use baokit::{Error, Settings, SettingsBuilder};
+use baokit_core::config::Options;
 use zeroize::Zeroizing;
 
 use crate::error::Result;
@@ -109,15 +109,18 @@ pub struct Renewal {
 
 /// The settings that an environment comes to, without the credential and without a client.
 #[uniffi::export(default(provider = "openbao+kv2"))]
-pub fn describe_settings(env: HashMap<String, String>, provider: &str) -> Result<Value> {
+pub fn describe_settings(env: HashMap<String, String>, provider: String) -> Result<Value> {
     Ok((&from_env(env, provider)?.describe()).into())
 }
 
-fn from_env(env: HashMap<String, String>, provider: &str) -> Result<Settings> {
+fn from_env(env: HashMap<String, String>, provider: String) -> Result<Settings> {
     // Some of it may be tokens: the copies that came over are wiped.
     let env: HashMap<_, _> = env.into_iter().map(|(key, value)| (key, Zeroizing::new(value))).collect();
-    let lookup = |key: &str| env.get(key).map(|value| value.as_str().to_owned());
-    Ok(Settings::from_lookup(provider.parse::<Provider>()?, lookup)?)
+    settings(Options { provider: Some(provider), ..Options::default() }, |key| env.get(key).map(|it| it.to_string()))
+}
+
+fn settings(options: Options, env: impl Fn(&str) -> Option<String>) -> Result<Settings> {
+    Ok(SettingsBuilder::from_options(options, |key| Ok::<_, Error>(env(key)))?.build()?)
 }
 
 /// A client of one OpenBao cluster. Its functions may be called from any thread or coroutine.
@@ -128,7 +131,7 @@ pub struct Client(baokit::Client);
 impl Client {
     /// A client with the settings of an environment. Sends nothing: the first operation logs in.
     #[uniffi::constructor(default(provider = "openbao+kv2"))]
-    pub fn from_env(env: HashMap<String, String>, provider: &str) -> Result<Self> {
+    pub fn from_env(env: HashMap<String, String>, provider: String) -> Result<Self> {
         Ok(Self(baokit::Client::new(from_env(env, provider)?)?))
     }
 
@@ -136,8 +139,9 @@ impl Client {
     #[allow(clippy::too_many_arguments, reason = "they are named arguments with defaults in both languages")]
     #[uniffi::constructor(default(
         url = None, urls = None, token = None, role_id = None, secret_id = None, namespace = None, ca_pem = None,
-        client_certificate_pem = None, client_key_pem = None, verify_tls = None, timeout = None, pool_size = None,
-        max_concurrent = None, tenant_id = None, allowed_mounts = None, accept_legacy = None, provider = "openbao+kv2"
+        client_certificate_pem = None, client_key_pem = None, verify_tls = None, timeout = None,
+        renewal_threshold = None, pool_size = None, max_concurrent = None, tenant_id = None, allowed_mounts = None,
+        accept_legacy = None, provider = "openbao+kv2"
     ))]
     pub fn new(
         url: Option<String>,
@@ -151,64 +155,35 @@ impl Client {
         client_key_pem: Option<String>,
         verify_tls: Option<bool>,
         timeout: Option<f64>,
+        renewal_threshold: Option<f64>,
         pool_size: Option<u32>,
         max_concurrent: Option<u32>,
         tenant_id: Option<String>,
         allowed_mounts: Option<Vec<String>>,
         accept_legacy: Option<bool>,
-        provider: &str,
+        provider: String,
     ) -> Result<Self> {
-        let mut builder = Settings::builder(provider.parse::<Provider>()?);
-        builder = match (url, urls) {
-            (Some(_), Some(_)) => {
-                return Err(Error::new(Code::InvalidSetting).about("urls").because("url is given as well").into());
-            }
-            (Some(url), None) => builder.urls([url]),
-            (None, Some(urls)) => builder.urls(urls),
-            (None, None) => builder,
+        let options = Options {
+            provider: Some(provider),
+            url,
+            urls,
+            token,
+            role_id,
+            secret_id,
+            namespace,
+            ca_pem,
+            client_certificate_pem,
+            client_key_pem,
+            verify_tls,
+            timeout,
+            renewal_threshold,
+            pool_size: pool_size.map(f64::from),
+            max_concurrent: max_concurrent.map(f64::from),
+            tenant_id,
+            allowed_mounts,
+            accept_legacy,
         };
-        if let Some(token) = token {
-            builder = builder.credential(Credential::token(token));
-        }
-        // Half a pair goes through with an empty other half, which core refuses and names.
-        if role_id.is_some() || secret_id.is_some() {
-            let credential = Credential::app_role(role_id.unwrap_or_default(), secret_id.unwrap_or_default())?;
-            builder = builder.credential(credential);
-        }
-        if let Some(namespace) = namespace {
-            builder = builder.namespace(&namespace);
-        }
-        if let Some(pem) = ca_pem {
-            builder = builder.ca(Pem::Text(pem.into()));
-        }
-        if client_certificate_pem.is_some() || client_key_pem.is_some() {
-            let pem = |text: Option<String>| Pem::Text(text.unwrap_or_default().into());
-            builder = builder.client_certificate(pem(client_certificate_pem), pem(client_key_pem));
-        }
-        if let Some(verify) = verify_tls {
-            builder = builder.verify_tls(verify);
-        }
-        if let Some(seconds) = timeout {
-            // What is no duration becomes one that core refuses.
-            let refused = if seconds > 0.0 { Duration::MAX } else { Duration::ZERO };
-            builder = builder.deadline(Duration::try_from_secs_f64(seconds).unwrap_or(refused));
-        }
-        if let Some(size) = pool_size {
-            builder = builder.pool_size(size as usize);
-        }
-        if let Some(operations) = max_concurrent {
-            builder = builder.max_concurrent(operations as usize);
-        }
-        if let Some(id) = tenant_id {
-            builder = builder.tenant_id(id);
-        }
-        if let Some(mounts) = allowed_mounts {
-            builder = builder.allowed_mounts(mounts);
-        }
-        if let Some(accept) = accept_legacy {
-            builder = builder.accept_legacy(accept);
-        }
-        Ok(Self(baokit::Client::new(builder.build()?)?))
+        Ok(Self(baokit::Client::new(settings(options, |_| None)?)?))
     }
 
     /// Reads a secret, or one key of it where the URI has a fragment.
@@ -237,17 +212,13 @@ impl Client {
     }
 
     /// The KVv2 engine at a mount, below the level of URIs and of the tenant guard.
-    #[must_use]
     pub fn kv2(&self, mount: String) -> Kv2 {
         Kv2(self.0.kv2(mount))
     }
 
     /// Parses a prefix and shows it to the guard of the tenant's mounts. Sends nothing.
     pub fn admit_prefix(&self, uri: &str) -> Result<SecretPrefix> {
-        let settings = self.0.settings();
-        let prefix = SecretPrefix::parse(uri, settings.accept_legacy(), false, None)?;
-        settings.tenant().admit_prefix(prefix.0.clone())?;
-        Ok(prefix)
+        Ok(SecretPrefix(self.0.settings().admit_prefix(uri)?.prefix().clone()))
     }
 
     /// Sends a request that baokit does not model. The answer is the whole JSON document.
@@ -283,7 +254,6 @@ impl Client {
     }
 
     /// The settings that the client was made with, without the credential.
-    #[must_use]
     pub fn settings(&self) -> Value {
         (&self.0.settings().describe()).into()
     }

@@ -23,34 +23,20 @@ pub struct Failure {
 }
 
 /// A failed operation, by who has to act.
+#[allow(missing_docs, reason = "the one field of each case is what happened")]
 #[derive(Clone, Debug, uniffi::Error)]
 #[uniffi::export(Display)]
 pub enum BaokitError {
     /// The program that called.
-    Caller {
-        /// What happened.
-        failure: Failure,
-    },
+    Caller { failure: Failure },
     /// Whoever grants rights.
-    Policy {
-        /// What happened.
-        failure: Failure,
-    },
+    Policy { failure: Failure },
     /// Whoever runs the server.
-    Server {
-        /// What happened.
-        failure: Failure,
-    },
+    Server { failure: Failure },
     /// The network between.
-    Transport {
-        /// What happened.
-        failure: Failure,
-    },
+    Transport { failure: Failure },
     /// baokit itself.
-    Internal {
-        /// What happened.
-        failure: Failure,
-    },
+    Internal { failure: Failure },
 }
 
 impl From<Error> for BaokitError {
@@ -117,7 +103,6 @@ impl From<Code> for CodeInfo {
 
 /// Every code that there is, in the order of core's table.
 #[uniffi::export]
-#[must_use]
 pub fn codes() -> Vec<CodeInfo> {
     Code::ALL.iter().copied().map(CodeInfo::from).collect()
 }

@@ -12,25 +12,21 @@ pub struct Secret(pub(crate) baokit::Secret);
 #[uniffi::export]
 impl Secret {
     /// The version, counted from 1.
-    #[must_use]
     pub fn version(&self) -> u64 {
         self.0.version()
     }
 
     /// When the version was written: RFC 3339 in UTC, by the server's clock.
-    #[must_use]
     pub fn created_time(&self) -> String {
         self.0.created_time().to_owned()
     }
 
     /// The key's `custom_metadata`, which belongs to all its versions.
-    #[must_use]
     pub fn custom_metadata(&self) -> HashMap<String, String> {
         self.0.custom_metadata().clone().into_iter().collect()
     }
 
     /// The value: the whole object, or what the URI's fragment names.
-    #[must_use]
     pub fn expose_value(&self) -> Value {
         self.0.expose().into()
     }
@@ -41,7 +37,6 @@ impl Secret {
     }
 
     /// The value as a JSON document.
-    #[must_use]
     pub fn expose_json(&self) -> String {
         self.0.expose().to_string()
     }
@@ -54,7 +49,6 @@ pub struct SecretValue(pub(crate) baokit::SecretValue);
 #[uniffi::export]
 impl SecretValue {
     /// The value.
-    #[must_use]
     pub fn expose_value(&self) -> Value {
         self.0.expose().into()
     }
@@ -65,7 +59,6 @@ impl SecretValue {
     }
 
     /// The value as a JSON document.
-    #[must_use]
     pub fn expose_json(&self) -> String {
         self.0.expose().to_string()
     }

@@ -23,31 +23,26 @@ impl SecretUri {
     }
 
     /// Provider and engine, such as `openbao+kv2`.
-    #[must_use]
     pub fn provider(&self) -> String {
         self.0.provider().to_string()
     }
 
     /// The mount, decoded.
-    #[must_use]
     pub fn mount(&self) -> String {
         self.0.mount().into_owned()
     }
 
     /// The path below the mount, decoded.
-    #[must_use]
     pub fn path(&self) -> String {
         self.0.path().into_owned()
     }
 
     /// The key inside the secret, decoded, where one is named.
-    #[must_use]
     pub fn fragment(&self) -> Option<String> {
         self.0.fragment().map(Into::into)
     }
 
     /// The pinned version, if any.
-    #[must_use]
     pub fn version(&self) -> Option<u64> {
         self.0.version().map(u64::from)
     }
@@ -102,18 +97,13 @@ impl fmt::Display for SecretPointer {
 }
 
 /// A reference to a secret in either notation.
+#[allow(missing_docs, reason = "the one field of each case is the case itself, parsed")]
 #[derive(uniffi::Enum)]
 pub enum SecretRef {
     /// A secret URI.
-    Uri {
-        /// The URI, strictly parsed.
-        uri: Arc<SecretUri>,
-    },
+    Uri { uri: Arc<SecretUri> },
     /// A pointer.
-    Pointer {
-        /// The pointer.
-        pointer: Arc<SecretPointer>,
-    },
+    Pointer { pointer: Arc<SecretPointer> },
 }
 
 /// Parses a pointer where the text is one, else a URI.

@@ -12,46 +12,26 @@ use crate::UniFfiTag;
 use crate::error::Result;
 
 /// A JSON value. Printing it shows nothing, since it mostly is a secret's.
+#[allow(missing_docs, reason = "the one field of each case is the value, its items or its entries")]
 #[derive(Clone, uniffi::Enum)]
 #[uniffi::export(Display)]
 pub enum Value {
     /// `null`.
     Null,
     /// `true` or `false`.
-    Flag {
-        /// The value.
-        value: bool,
-    },
+    Flag { value: bool },
     /// A number without fraction that fits into 64 bits with sign.
-    Integer {
-        /// The value.
-        value: i64,
-    },
+    Integer { value: i64 },
     /// A number without fraction that fits into 64 bits only without sign.
-    Unsigned {
-        /// The value.
-        value: u64,
-    },
+    Unsigned { value: u64 },
     /// Any other number.
-    Number {
-        /// The value.
-        value: f64,
-    },
+    Number { value: f64 },
     /// A string.
-    Text {
-        /// The value.
-        value: String,
-    },
+    Text { value: String },
     /// An array.
-    Array {
-        /// The items.
-        items: Nested<Vec<Value>>,
-    },
+    Array { items: Nested<Vec<Value>> },
     /// An object.
-    Object {
-        /// The values by their keys.
-        entries: Nested<HashMap<String, Value>>,
-    },
+    Object { entries: Nested<HashMap<String, Value>> },
 }
 
 /// Refuses a list or map so many levels deep (1 is the outermost) with the error that it gets when it

@@ -13,7 +13,7 @@ fn environment(entries: &[(&str, &str)]) -> HashMap<String, String> {
 
 #[test]
 fn an_error_is_of_its_family_and_says_what_core_says() {
-    let Err(BaokitError::Caller { failure }) = Client::from_env(HashMap::new(), "openbao+kv2") else {
+    let Err(BaokitError::Caller { failure }) = Client::from_env(HashMap::new(), "openbao+kv2".to_owned()) else {
         panic!("an empty environment is the caller's mistake");
     };
     let row = codes().into_iter().find(|row| row.code == "MISSING_SETTING").unwrap();
@@ -73,7 +73,7 @@ fn one_node_or_a_list_of_them() {
     let client = |url, urls| {
         Client::new(
             url, urls, Some("t".to_owned()), None, None, None, None, None, None, None, None, None, None, None, None,
-            None, "openbao+kv2",
+            None, None, "openbao+kv2".to_owned(),
         )
     };
     assert!(client(Some(node()), None).is_ok() && client(None, Some(vec![node()])).is_ok());
@@ -86,7 +86,7 @@ fn one_node_or_a_list_of_them() {
 #[test]
 fn the_settings_of_an_environment_hold_no_credential() {
     let env = environment(&[("OPENBAO_URL", "http://127.0.0.1:1"), ("OPENBAO_TOKEN", "canary")]);
-    let Value::Object { entries: Nested(entries) } = describe_settings(env, "openbao+kv2").unwrap() else {
+    let Value::Object { entries: Nested(entries) } = describe_settings(env, "openbao+kv2".to_owned()).unwrap() else {
         panic!("no object")
     };
     assert!(matches!(&entries["credential"], Value::Text { value } if value == "token"));

@@ -108,8 +108,7 @@ impl SettingsBuilder {
                     check_secret("secret_id", secret_id)?;
                 }
             }
-            builder.token_ignored = None;
-            builder.credential = Some(credential);
+            builder.set_credential(credential);
             Ok(())
         })
     }
@@ -121,20 +120,13 @@ impl SettingsBuilder {
 
     /// The private CA that signs the nodes' certificates.
     pub fn ca(self, ca: Pem) -> Self {
-        self.attempt(|builder| {
-            builder.tls.ca = Some(checked_pem("ca", ca)?);
-            Ok(())
-        })
+        self.attempt(|builder| builder.put_ca("ca", ca))
     }
 
     /// The certificate that the client shows, and its key.
     pub fn client_certificate(self, certificate: Pem, key: Pem) -> Self {
-        self.attempt(|builder| {
-            let certificate = checked_pem("client_certificate", certificate)?;
-            let key = checked_pem("client_certificate key", key)?;
-            builder.tls.client = Some(ClientCertificate { certificate, key });
-            Ok(())
-        })
+        let keys = ("client_certificate", "client_certificate key");
+        self.attempt(|builder| builder.put_client_certificate(keys, certificate, key))
     }
 
     /// Whether the nodes' certificates are verified. Switching it off earns a warning.
@@ -164,7 +156,7 @@ impl SettingsBuilder {
 
     /// The tenant's id; see [`TenantGuard`].
     pub fn tenant_id(mut self, id: impl Into<String>) -> Self {
-        self.tenant_id = id.into();
+        self.put_tenant_id(id.into());
         self
     }
 
@@ -174,13 +166,13 @@ impl SettingsBuilder {
         I: IntoIterator,
         I::Item: Into<String>,
     {
-        self.mounts = mounts.into_iter().map(Into::into).collect();
+        self.put_mounts(mounts.into_iter().map(Into::into).collect());
         self
     }
 
     /// Whether URIs are read leniently.
     pub fn accept_legacy(mut self, accept: bool) -> Self {
-        self.accept_legacy = accept;
+        self.put_accept_legacy(accept);
         self
     }
 
@@ -244,7 +236,7 @@ impl SettingsBuilder {
     }
 
     /// Runs a setter, unless one failed before it, and keeps its fault.
-    fn attempt(mut self, setter: impl FnOnce(&mut Self) -> Result<()>) -> Self {
+    pub(super) fn attempt(mut self, setter: impl FnOnce(&mut Self) -> Result<()>) -> Self {
         if self.fault.is_none() {
             self.fault = setter(&mut self).err();
         }
@@ -272,7 +264,7 @@ impl SettingsBuilder {
 
     pub(super) fn put_token(&mut self, key: &str, token: SecretString) -> Result<()> {
         check_token(key, &token)?;
-        self.credential = Some(Credential::Token(token));
+        self.set_credential(Credential::Token(token));
         Ok(())
     }
 
@@ -284,8 +276,14 @@ impl SettingsBuilder {
     ) -> Result<()> {
         check_secret(keys.0, &role_id)?;
         check_secret(keys.1, &secret_id)?;
-        self.credential = Some(Credential::app_role(role_id, secret_id)?);
+        self.set_credential(Credential::app_role(role_id, secret_id)?);
         Ok(())
+    }
+
+    /// A warning about the credential before it is no longer true.
+    fn set_credential(&mut self, credential: Credential) {
+        self.token_ignored = None;
+        self.credential = Some(credential);
     }
 
     pub(super) fn warn_of_token(&mut self, token: &str, role_id: &str) {
@@ -311,14 +309,14 @@ impl SettingsBuilder {
         Ok(())
     }
 
-    pub(super) fn put_ca_file(&mut self, key: &str, path: &str) -> Result<()> {
-        self.tls.ca = Some(checked_pem(key, Pem::File(path.to_owned()))?);
+    pub(super) fn put_ca(&mut self, key: &str, ca: Pem) -> Result<()> {
+        self.tls.ca = Some(checked_pem(key, ca)?);
         Ok(())
     }
 
-    pub(super) fn put_client_files(&mut self, certificate: (&str, &str), key: (&str, &str)) -> Result<()> {
-        let file = |(key, path): (&str, &str)| checked_pem(key, Pem::File(path.to_owned()));
-        self.tls.client = Some(ClientCertificate { certificate: file(certificate)?, key: file(key)? });
+    pub(super) fn put_client_certificate(&mut self, keys: (&str, &str), certificate: Pem, key: Pem) -> Result<()> {
+        let (certificate, key) = (checked_pem(keys.0, certificate)?, checked_pem(keys.1, key)?);
+        self.tls.client = Some(ClientCertificate { certificate, key });
         Ok(())
     }
 
@@ -341,17 +339,16 @@ impl SettingsBuilder {
         put(key, &POOL_SIZE, size, &mut self.pool_size, "it is at least 1 and at most 10000")
     }
 
-    pub(super) fn put_tenant_id(&mut self, id: &str) {
-        self.tenant_id = id.to_owned();
+    pub(super) fn put_tenant_id(&mut self, id: String) {
+        self.tenant_id = id;
     }
 
-    pub(super) fn put_mounts(&mut self, mounts: Vec<&str>) {
-        self.mounts = mounts.into_iter().map(str::to_owned).collect();
+    pub(super) fn put_mounts(&mut self, mounts: Vec<String>) {
+        self.mounts = mounts;
     }
 
-    pub(super) fn put_accept_legacy(&mut self, accept: bool) -> Result<()> {
+    pub(super) fn put_accept_legacy(&mut self, accept: bool) {
         self.accept_legacy = accept;
-        Ok(())
     }
 
     pub(super) fn put_max_concurrent(&mut self, key: &str, operations: usize) -> Result<()> {

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::builder::{SettingsBuilder, family, invalid};
-use super::parse;
+use super::{Pem, parse};
 use crate::error::{Code, Error, Result};
 
 /// The function from key to value.
@@ -19,6 +19,10 @@ struct Found {
 impl Found {
     fn secret(&self) -> SecretString {
         SecretString::from(self.value.as_str())
+    }
+
+    fn file(&self) -> Pem {
+        Pem::File(self.value.to_string())
     }
 
     /// The key of the other half of a pair, in the same family.
@@ -79,13 +83,16 @@ pub(super) fn read(builder: &mut SettingsBuilder, lookup: Lookup<'_>) -> Result<
     read_tls(builder, &keys)?;
     read_limits(builder, &keys)?;
     if let Some(Found { value, .. }) = keys.plain("TENANT_ID") {
-        builder.put_tenant_id(&value);
+        builder.put_tenant_id(value.to_string());
     }
     if let Some(Found { key, value }) = keys.plain("TENANT_ALLOWED_MOUNTS") {
         let mounts = parse::list(&value).map_err(|reason| invalid(&key, reason))?;
-        builder.put_mounts(mounts);
+        builder.put_mounts(mounts.into_iter().map(str::to_owned).collect());
     }
-    keys.strict(&["SECRET_URI_ACCEPT_LEGACY"], parse::boolean, |_, accept| builder.put_accept_legacy(accept))
+    keys.strict(&["SECRET_URI_ACCEPT_LEGACY"], parse::boolean, |_, accept| {
+        builder.put_accept_legacy(accept);
+        Ok(())
+    })
 }
 
 /// Half an AppRole is an error even beside a token: somebody meant to use it.
@@ -94,10 +101,11 @@ fn read_credential(builder: &mut SettingsBuilder, keys: &Keys<'_>) -> Result<()>
     let token = keys.text("TOKEN");
     match (keys.text("ROLE_ID"), keys.text("SECRET_ID")) {
         (Some(role), Some(secret)) => {
+            builder.put_app_role((&role.key, &secret.key), role.secret(), secret.secret())?;
             if let Some(token) = token {
                 builder.warn_of_token(&token.key, &role.key);
             }
-            builder.put_app_role((&role.key, &secret.key), role.secret(), secret.secret())
+            Ok(())
         }
         (Some(role), None) => missing(role.sibling("ROLE_ID", "SECRET_ID")),
         (None, Some(secret)) => missing(secret.sibling("SECRET_ID", "ROLE_ID")),
@@ -109,11 +117,11 @@ fn read_tls(builder: &mut SettingsBuilder, keys: &Keys<'_>) -> Result<()> {
     let missing = |key| Err(Error::new(Code::MissingSetting).about(key));
     let ca = keys.text("CACERT").or_else(|| keys.plain("REQUESTS_CA_BUNDLE")).or_else(|| keys.plain("SSL_CERT_FILE"));
     if let Some(ca) = ca {
-        builder.put_ca_file(&ca.key, &ca.value)?;
+        builder.put_ca(&ca.key, ca.file())?;
     }
     match (keys.text("CLIENT_CERT"), keys.text("CLIENT_KEY")) {
         (Some(certificate), Some(key)) => {
-            builder.put_client_files((&certificate.key, &certificate.value), (&key.key, &key.value))?;
+            builder.put_client_certificate((&certificate.key, &key.key), certificate.file(), key.file())?;
         }
         (Some(certificate), None) => return missing(certificate.sibling("CLIENT_CERT", "CLIENT_KEY")),
         (None, Some(key)) => return missing(key.sibling("CLIENT_KEY", "CLIENT_CERT")),

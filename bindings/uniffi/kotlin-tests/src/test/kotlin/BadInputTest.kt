@@ -56,6 +56,9 @@ class BadInputTest {
         for (timeout in listOf(0.0, -1.0, Double.NaN, Double.POSITIVE_INFINITY, 1e300)) {
             assertEquals("INVALID_SETTING", code { Client(url = NOBODY, token = "t", timeout = timeout) })
         }
+        for (seconds in listOf(-1.0, Double.NaN, 1e300)) {
+            assertEquals("INVALID_SETTING", code { Client(url = NOBODY, token = "t", renewalThreshold = seconds) })
+        }
         assertEquals("UNSUPPORTED_ENGINE", code { Client(url = NOBODY, token = "t", provider = "aws+kv2") })
         assertEquals("UNSUPPORTED_ENGINE", code { Client.fromEnv(emptyMap(), provider = "yaml") })
         val error = assertThrows(CallerException::class.java) { Client.fromEnv(mapOf("OPENBAO_URL" to NOBODY)) }

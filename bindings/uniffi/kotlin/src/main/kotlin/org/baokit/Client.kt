@@ -42,6 +42,7 @@ public class Client private constructor(private val native: NativeClient) : Auto
      * Sends nothing: the first operation logs in.
      *
      * @param timeout the deadline of a whole operation, in seconds
+     * @param renewalThreshold how long before its end a token is renewed, in seconds
      */
     public constructor(
         url: String? = null,
@@ -55,6 +56,7 @@ public class Client private constructor(private val native: NativeClient) : Auto
         clientKeyPem: String? = null,
         verifyTls: Boolean? = null,
         timeout: Double? = null,
+        renewalThreshold: Double? = null,
         poolSize: UInt? = null,
         maxConcurrent: UInt? = null,
         tenantId: String? = null,
@@ -66,8 +68,9 @@ public class Client private constructor(private val native: NativeClient) : Auto
             NativeClient(
                 url?.let(::settingText), urls?.map(::settingText), token?.let(::settingText), roleId?.let(::settingText),
                 secretId?.let(::settingText), namespace?.let(::settingText), caPem?.let(::settingText),
-                clientCertificatePem?.let(::settingText), clientKeyPem?.let(::settingText), verifyTls, timeout, poolSize,
-                maxConcurrent, tenantId?.let(::settingText), allowedMounts?.map(::settingText), acceptLegacy, settingText(provider),
+                clientCertificatePem?.let(::settingText), clientKeyPem?.let(::settingText), verifyTls, timeout, renewalThreshold,
+                poolSize, maxConcurrent, tenantId?.let(::settingText), allowedMounts?.map(::settingText), acceptLegacy,
+                settingText(provider),
             )
         },
     )
