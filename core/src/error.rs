@@ -178,6 +178,8 @@ codes! {
     ServerNotInitialized = "SERVER_NOT_INITIALIZED", Server, 503, final, "initialise and unseal the cluster";
     /// The cluster has no leader at the moment.
     NoLeader = "NO_LEADER", Server, 503, retryable, "wait for the election, then see whether a quorum of nodes is up";
+    /// No node could show a state as new as the client has seen, or as was asked for.
+    StaleRead = "STALE_READ", Server, 503, retryable, "see whether the cluster has a leader; the secret may have changed, and what a node shows of it is too old";
     /// A rate limit quota refused the request.
     RateLimited = "RATE_LIMITED", Server, 429, retryable, "send fewer requests, or raise the quota";
     /// The server answered with an error of its own.

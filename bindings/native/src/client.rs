@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use baokit_core::config::Settings;
 use baokit_core::uri::Provider;
-use baokit_core::{Change, Renewal, Result, Secret, SecretValue, TokenInfo, Versions};
+use baokit_core::{Change, ReadOptions, Renewal, Result, Secret, SecretValue, TokenInfo, Versions};
 
 use crate::builder::Builder;
 use crate::host::NativeHost;
@@ -69,6 +69,26 @@ impl Client {
     /// [`VersionDestroyed`](crate::Code::VersionDestroyed).
     pub async fn read(&self, uri: impl AsRef<str>) -> Result<Secret> {
         self.core.read(uri.as_ref()).await
+    }
+
+    /// Reads a secret as [`Client::read`] does, with more demands on what it is shown.
+    ///
+    /// ```no_run
+    /// # async fn example(client: baokit::Client) -> baokit::Result<()> {
+    /// use baokit::ReadOptions;
+    ///
+    /// // Another process said that it wrote version 7.
+    /// let options = ReadOptions::new().min_version(7);
+    /// let secret = client.read_with("openbao+kv2://secret/app/api", options).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Client::read`], and [`StaleRead`](crate::Code::StaleRead) where the demands can't be
+    /// met before the deadline.
+    pub async fn read_with(&self, uri: impl AsRef<str>, options: ReadOptions) -> Result<Secret> {
+        self.core.read_with(uri.as_ref(), options).await
     }
 
     /// Writes a new version: the whole secret (a JSON object), or with a fragment that key alone.
@@ -198,6 +218,16 @@ impl Client {
     /// may have been carried out.
     pub fn close(&self) {
         self.core.close();
+    }
+
+    /// Revokes the client's own token, where it has one, and closes the client as [`Client::close`] does.
+    ///
+    /// End point: `POST auth/token/revoke-self`.
+    ///
+    /// # Errors
+    /// Those of the network; the client is closed all the same, and the token ends with its lease.
+    pub async fn revoke_self(&self) -> Result<()> {
+        self.core.revoke_self().await
     }
 
     /// The settings that the client was made with.

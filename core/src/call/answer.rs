@@ -155,6 +155,16 @@ impl Said {
         }
     }
 
+    /// Whether it is a refusal that another node may not give: a policy reaches a standby after 100 ms, a
+    /// mount after a second.
+    pub fn may_be_late(self) -> bool {
+        match self {
+            Self::MissingRight => true,
+            Self::Phrase(phrase, _) => phrase.code == Code::MountNotFound,
+            _ => false,
+        }
+    }
+
     /// The error for an answer that is no success and that its call has no better reading of.
     pub fn into_error(self, spec: &Spec, status: u16) -> Error {
         let (code, reason) = match (self, status) {
@@ -200,6 +210,17 @@ struct Envelope<T> {
 impl Answer {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.response.status())
+    }
+
+    /// Whether OpenBao has nothing there: no key, no version, no entry of a list.
+    pub fn is_of_nothing(&self) -> bool {
+        self.response.status() == 404 && self.said == Some(Said::Nothing)
+    }
+
+    /// Whether it may be about a version that is deleted or destroyed: a 404 with the document of a
+    /// success.
+    pub fn is_of_gone(&self) -> bool {
+        self.response.status() == 404 && self.said == Some(Said::Foreign)
     }
 
     /// The error for an answer that is no success.
