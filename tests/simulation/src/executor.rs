@@ -109,10 +109,8 @@ impl Executor {
         true
     }
 
-    /// Runs everything that there is to do until `horizon`.
-    #[cfg(test)]
-    pub(crate) fn run_until(&self, horizon: Duration) {
-        while self.turn(horizon) {}
+    /// Lets time pass up to `horizon`, when nothing is left to do before it.
+    pub(crate) fn pass(&self, horizon: Duration) {
         self.0.now.set(self.now().max(horizon));
     }
 

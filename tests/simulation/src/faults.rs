@@ -19,6 +19,7 @@ pub(crate) async fn inject(world: Rc<World>, mut random: Random) {
                 | Fault::LostAnswer
                 | Fault::LateExecution
                 | Fault::Duplicate
+                | Fault::DuplicateAnswered
                 | Fault::TruncatedBody
                 | Fault::Cancelled
                 | Fault::Restart

@@ -74,6 +74,9 @@ impl Host for SimulatedHost {
     }
 }
 
+/// How an answer begins that does not know the token.
+const DEAD: &[u8] = br#"{"errors":["permission denied"]}"#;
+
 /// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -82,6 +85,8 @@ enum Fate {
     LostAnswer,
     Late,
     Twice,
+    /// As a proxy does that tries again by itself.
+    TwiceAnswered,
     Truncated,
 }
 
@@ -95,6 +100,7 @@ impl Fate {
             (Fault::LostAnswer, Self::LostAnswer),
             (Fault::LateExecution, Self::Late),
             (Fault::Duplicate, Self::Twice),
+            (Fault::DuplicateAnswered, Self::TwiceAnswered),
             (Fault::TruncatedBody, Self::Truncated),
         ];
         for (fault, fate) in all {
@@ -152,6 +158,9 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
         return Ok(convert(answers::unavailable(None)));
     };
     let outcome = travel(world, place, Rc::new(Inbound::new(copy, Some(send)))).await;
+    if outcome.as_ref().is_ok_and(|answer| answer.status == 403 && answer.body.starts_with(DEAD)) {
+        world.note(Notable::TokenDead);
+    }
     world.trace(|| match &outcome {
         Ok(answer) => format!("  send {} answered {}", send.0, shown(answer)),
         Err(failure) => format!("  send {} failed: {:?}", send.0, failure.kind()),
@@ -175,7 +184,8 @@ async fn travel(world: &Rc<World>, place: usize, inbound: Rc<Inbound>) -> Result
         Some((_, true)) => {
             if world.draw(|random| random.chance(0.3)) {
                 let delay = world.draw(|random| random.millis(3000, 15_000));
-                world.executor.spawn(deliver(world.clone(), place, inbound, delay, Fate::LostAnswer, Mailbox::new()));
+                let late = deliver(world.clone(), place, inbound, delay, Fate::LostAnswer, Mailbox::new());
+                world.executor.spawn(async move { drop(late.await) });
             }
             return std::future::pending().await;
         }
@@ -192,13 +202,20 @@ async fn travel(world: &Rc<World>, place: usize, inbound: Rc<Inbound>) -> Result
     let way = world.draw(|random| random.millis(0, 2));
     let delay = if fate == Fate::Late { world.draw(|random| random.millis(500, 20_000)) } else { way };
     let mailbox = Mailbox::new();
-    let work = deliver(world.clone(), place, inbound.clone(), delay, fate, mailbox.clone());
-    world.executor.spawn(work);
-    if fate == Fate::Twice {
-        let most = world.draw(|random| random.pick(&[5, 5000]).copied().unwrap_or(5));
-        let delay = world.draw(|random| random.millis(0, most));
-        world.executor.spawn(deliver(world.clone(), place, inbound, delay, Fate::LostAnswer, Mailbox::new()));
-    }
+    let most = world.draw(|random| random.pick(&[5, 5000]).copied().unwrap_or(5));
+    let more = world.draw(|random| random.millis(0, most));
+    let (first, second) = match fate {
+        Fate::TwiceAnswered => (Mailbox::new(), mailbox.clone()),
+        _ => (mailbox.clone(), Mailbox::new()),
+    };
+    let later = world.clone();
+    world.executor.spawn(async move {
+        let carried_out = deliver(later.clone(), place, inbound.clone(), delay, fate, first).await;
+        // Nobody sends again what was refused: a refusal proves that nothing was done.
+        if carried_out && matches!(fate, Fate::Twice | Fate::TwiceAnswered) {
+            deliver(later, place, inbound, more, fate, second).await;
+        }
+    });
     if fate == Fate::Late && world.draw(|random| random.chance(0.5)) {
         // The connection breaks, and what was sent is on its way all the same.
         world.pause(1, 1500).await;
@@ -207,7 +224,7 @@ async fn travel(world: &Rc<World>, place: usize, inbound: Rc<Inbound>) -> Result
     mailbox.take().await
 }
 
-/// Brings a request to a node and the answer back.
+/// Brings a request to a node and the answer back. False where it was refused at the door.
 async fn deliver(
     world: Rc<World>,
     place: usize,
@@ -215,18 +232,22 @@ async fn deliver(
     delay: Duration,
     fate: Fate,
     mailbox: Mailbox<Result<model::Response, Failure>>,
-) {
+) -> bool {
     world.executor.sleep(delay).await;
     let reply = serve(world.clone(), place, inbound, 0).await;
+    let carried_out = match &reply {
+        Reply::Answer(answer) => matches!(answer.status, 200 | 204 | 400 | 404),
+        Reply::Closed => true,
+    };
     world.pause(0, 1).await;
     if world.cluster.borrow().node(place).is_some_and(|node| node.unreachable) {
-        return;
+        return carried_out;
     }
     let broken = |kind| Err(Failure::new(kind, "as the simulated network wants"));
     let outcome = match (reply, fate) {
         (Reply::Closed, _) => broken(FailureKind::AfterSend),
         (Reply::Answer(_), Fate::LostAnswer) => match world.draw(|random| random.below(3)) {
-            0 => return,
+            0 => return carried_out,
             1 => broken(FailureKind::Body),
             _ => broken(FailureKind::AfterSend),
         },
@@ -243,6 +264,7 @@ async fn deliver(
         (Reply::Answer(answer), _) => Ok(answer),
     };
     mailbox.put(outcome);
+    carried_out
 }
 
 /// The node that a request goes to: the one it names, or one that the load balancer believes to be up.

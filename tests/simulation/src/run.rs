@@ -107,6 +107,7 @@ pub(crate) fn play(profile: Profile, mut random: Random, plan: &Plan) -> (Rc<Wor
     while world.executor.turn(settled) {
         bury(&world, &mut users, &mut scripts, plan, &mut random);
     }
+    world.executor.pass(settled);
     // One who was there all along, and one who knows nothing yet, must find the same.
     let spare = world.profile.clients.first().and_then(|profile| User::new(&world, profile, plan, random.fork()));
     for user in users.iter().cloned().chain(spare) {
@@ -120,6 +121,7 @@ pub(crate) fn play(profile: Profile, mut random: Random, plan: &Plan) -> (Rc<Wor
     }
     let end = world.now().saturating_add(SETTLING).saturating_add(LAST_READS);
     while world.executor.turn(end) {}
+    world.executor.pass(end);
     let found = checker::check(&world);
     // Tasks hold the world and the world holds the tasks.
     world.executor.clear();

@@ -127,8 +127,8 @@ impl User {
         world.trace(|| format!("op {} of client {}: {kind:?} {name}", op.0, self.id.0));
         let share = |fault| if fresh { 0.0 } else { world.profile.share(fault) };
         let at_poll = |fault| {
-            let share = share(fault);
-            self.draw(|random| if random.chance(share) { Some(random.between(2, 9)) } else { None })
+            let share = share(fault) * 2.0;
+            self.draw(|random| if random.chance(share) { Some(random.between(2, 7)) } else { None })
         };
         let watched = Watched {
             user: self,
