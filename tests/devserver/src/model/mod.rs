@@ -250,6 +250,12 @@ impl Model {
         self.max_entry = bytes;
     }
 
+    /// Gives other ids from here on. Of a clone that is put in the place of a later state, as a restored
+    /// snapshot is, new tokens would otherwise bear the names of those that were given out since.
+    pub fn reseed(&mut self, seed: u64) {
+        self.ids = Ids::new(seed);
+    }
+
     /// Forgets a token, as if it had been revoked elsewhere.
     pub fn revoke(&mut self, token: &str) {
         self.revoke_tree(token);

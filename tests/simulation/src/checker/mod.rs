@@ -1,0 +1,154 @@
+//! The judge: it reads the whole history and the cluster's authoritative log, and says which
+//! invariants were breached.
+//!
+//! It trusts nothing that a client was told: what was committed, when, and by which request stands in
+//! the log. Each check has a hand-made history in the tests that breaches it.
+
+mod reads;
+mod timeline;
+mod writes;
+
+use crate::cluster::{Entry, Era};
+use crate::history::{History, Invariant, Operation, Outcome, Violation};
+use crate::network::SLACK;
+use crate::world::World;
+use timeline::Timeline;
+
+/// Every invariant: whether it is checked, its name, and what it says. One that core does not keep yet
+/// is switched off here, and nowhere else, so that the others can still be seen to hold.
+const TABLE: &[(Invariant, bool, &str, &str)] = &[
+    (Invariant::AcknowledgedWriteLost, true, "acknowledged-write-lost", "what was acknowledged was committed"),
+    (Invariant::VersionMadeTwice, true, "version-made-twice", "one operation makes one version"),
+    (Invariant::StaleRead, true, "stale-read", "no read is older than what its client has seen"),
+    (Invariant::StaleAfterDelete, true, "stale-after-delete", "nor than what its client has deleted (2.7)"),
+    (Invariant::UncommittedRead, true, "uncommitted-read", "what is read was committed"),
+    (Invariant::FalseConflict, true, "false-conflict", "a conflict is another writer's doing"),
+    (Invariant::FailedButExecuted, true, "failed-but-executed", "what failed does not happen after all"),
+    (Invariant::DeletedTwice, true, "deleted-twice", "one delete of the newest version deletes once"),
+    (Invariant::FalseRefusal, true, "false-refusal", "a refusal is more than a standby's ignorance"),
+    (Invariant::TwoLogIns, true, "two-log-ins", "a client logs in once at a time"),
+    (Invariant::StepAfterDone, true, "step-after-done", "no machine is driven past its end"),
+    (Invariant::LateEnd, true, "late-end", "an operation is over at its deadline"),
+    (Invariant::WaitPastDeadline, true, "wait-past-deadline", "no wait reaches beyond it"),
+    (Invariant::NoAgreement, true, "no-agreement", "when all is mended, every client reads what is there"),
+];
+
+impl Invariant {
+    /// Its name, as reports and the command line use it.
+    pub(crate) fn as_str(self) -> &'static str {
+        TABLE.iter().find(|row| row.0 == self).map_or("unknown", |row| row.2)
+    }
+
+    fn is_checked(self) -> bool {
+        TABLE.iter().any(|row| row.0 == self && row.1)
+    }
+}
+
+/// The invariants by name, with what each says.
+pub(crate) fn table() -> impl Iterator<Item = (&'static str, bool, &'static str)> {
+    TABLE.iter().map(|(_, checked, name, text)| (*name, *checked, *text))
+}
+
+/// What the checks look at.
+pub(crate) struct Case<'a> {
+    pub(crate) era: Era,
+    pub(crate) log: &'a [Entry],
+    pub(crate) history: &'a History,
+    pub(crate) timeline: Timeline,
+}
+
+impl<'a> Case<'a> {
+    pub(crate) fn new(era: Era, log: &'a [Entry], history: &'a History) -> Self {
+        Self { era, log, history, timeline: Timeline::new(log) }
+    }
+
+    /// The operations with their numbers.
+    fn operations(&self) -> impl Iterator<Item = (usize, &'a Operation)> {
+        self.history.operations.iter().enumerate()
+    }
+
+    /// The entries that an operation's requests made: place in the log, request, entry.
+    fn made_by(&self, op: usize) -> impl Iterator<Item = (usize, usize, &'a Entry)> {
+        let entries = self.log.iter().enumerate();
+        entries.filter_map(move |(place, entry)| {
+            let send = entry.by?;
+            (self.history.operation_of(send)?.0 == op).then_some((place, send.0, entry))
+        })
+    }
+}
+
+/// Judges a run that is over.
+pub(crate) fn check(world: &World) -> Vec<Violation> {
+    let (cluster, history) = (world.cluster.borrow(), world.history.borrow());
+    let case = Case::new(cluster.era, &cluster.log, &history);
+    let lives = world.lives.borrow();
+    let alive = |op: &Operation| lives.get(op.client.0).is_some_and(|life| !life.dead);
+    let mut found = judge(&case);
+    found.extend(endings(&case, alive));
+    found.extend(history.violations.iter().cloned());
+    found.retain(|violation| violation.invariant.is_checked());
+    let old = reads::old_epochs(&case);
+    (0..old).for_each(|_| world.note(crate::tally::Notable::OldEpoch));
+    found
+}
+
+/// All that can be told from history and log.
+pub(crate) fn judge(case: &Case<'_>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    reads::check(case, &mut found);
+    writes::check(case, &mut found);
+    refusals(case, &mut found);
+    agreement(case, &mut found);
+    found
+}
+
+fn violation(invariant: Invariant, op: usize, operation: &Operation, text: impl AsRef<str>) -> Violation {
+    let Operation { client, kind, key, outcome, .. } = operation;
+    let outcome = crate::world::describe(outcome);
+    let text = format!("op {op} of client {} ({kind:?} {key}: {outcome}): {}", client.0, text.as_ref());
+    Violation { invariant, text }
+}
+
+/// Policy and mount are there all the time: who says otherwise has not heard of them yet.
+fn refusals(case: &Case<'_>, found: &mut Vec<Violation>) {
+    for (id, op) in case.operations() {
+        if matches!(op.code(), Some("PERMISSION_DENIED" | "MOUNT_NOT_FOUND")) {
+            found.push(violation(Invariant::FalseRefusal, id, op, "policy and mount were there all the time"));
+        }
+        if op.code() == Some("INTERNAL") {
+            found.push(violation(Invariant::StepAfterDone, id, op, "a state that should not be possible"));
+        }
+    }
+}
+
+/// Operations end in time, and none is forgotten.
+pub(crate) fn endings(case: &Case<'_>, alive: impl Fn(&Operation) -> bool) -> Vec<Violation> {
+    let late = |op: &Operation| match op.end {
+        Some(end) => end > op.start.saturating_add(op.limit).saturating_add(SLACK),
+        None => alive(op),
+    };
+    let all = case.operations().filter(|(_, op)| late(op));
+    all.map(|(id, op)| {
+        let text = match op.end {
+            Some(end) => format!("took {} ms of {}", (end - op.start).as_millis(), op.limit.as_millis()),
+            None => "never ended".to_owned(),
+        };
+        violation(Invariant::LateEnd, id, op, text)
+    })
+    .collect()
+}
+
+/// What is read after everything was mended is what is there.
+fn agreement(case: &Case<'_>, found: &mut Vec<Violation>) {
+    let last = case.log.len().saturating_sub(1);
+    for (id, op) in case.operations().filter(|(_, op)| op.fresh) {
+        let agrees = match op.outcome {
+            // A token that was given to it may have been revoked for good.
+            Outcome::Failed("AUTHENTICATION_FAILED", _) => true,
+            _ => case.timeline.shows(case.log, &op.key, last, &op.kind, &op.outcome),
+        };
+        if !agrees {
+            found.push(violation(Invariant::NoAgreement, id, op, "the cluster holds something else"));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Reads: they show what was committed, and nothing older than what the same client has seen.
+
+use super::{Case, violation};
+use crate::cluster::Era;
+use crate::cluster::effect::Effect;
+use crate::history::{Invariant, Kind, Operation, Outcome, Violation};
+
+/// What a client has seen of a key: the entry of the log that it can't go behind.
+#[derive(Clone, Copy, Debug)]
+struct Floor {
+    place: usize,
+    /// Whether what it did was to delete.
+    deleted: bool,
+}
+
+pub(super) fn check(case: &Case<'_>, found: &mut Vec<Violation>) {
+    for (id, op) in case.operations() {
+        if let Outcome::Read { .. } = op.outcome
+            && source(case, op).is_none()
+        {
+            found.push(violation(Invariant::UncommittedRead, id, op, "nobody has written that"));
+            continue;
+        }
+        if let Some(floor) = below_floor(case, op).filter(|floor| in_one_epoch(case, op, *floor)) {
+            let invariant = if floor.deleted { Invariant::StaleAfterDelete } else { Invariant::StaleRead };
+            let text = format!("the client has seen entry {} of the log before, which is newer", floor.place);
+            found.push(violation(invariant, id, op, text));
+        }
+    }
+}
+
+/// How many reads went back behind the making anew of a key, which version numbers can't show.
+pub(super) fn old_epochs(case: &Case<'_>) -> usize {
+    let old = |op: &Operation| below_floor(case, op).is_some_and(|floor| !in_one_epoch(case, op, floor));
+    case.operations().filter(|(_, op)| old(op)).count()
+}
+
+fn is_read(op: &Operation) -> bool {
+    let found = matches!(op.outcome, Outcome::Read { .. } | Outcome::Versions { .. });
+    let codes = ["SECRET_NOT_FOUND", "SECRET_DELETED", "SECRET_DESTROYED"];
+    let pinned = ["VERSION_NOT_FOUND", "VERSION_DELETED", "VERSION_DESTROYED"];
+    let absent = op.code().is_some_and(|code| codes.contains(&code) || pinned.contains(&code));
+    found || (absent && matches!(op.kind, Kind::Read | Kind::ReadPinned(_) | Kind::Versions))
+}
+
+/// The floor that a read fell below, if it did: no state of the key from there to the read's end shows
+/// what it was answered.
+fn below_floor(case: &Case<'_>, op: &Operation) -> Option<Floor> {
+    if !is_read(op) {
+        return None;
+    }
+    let earlier = |other: &&Operation| {
+        other.client == op.client && other.key == op.key && other.end.is_some_and(|end| end < op.start)
+    };
+    let all = case.history.operations.iter().enumerate().filter(|(_, other)| earlier(other));
+    let floor = all.filter_map(|(id, other)| seen(case, id, other)).max_by_key(|floor| floor.place)?;
+    let shown = |place| case.timeline.shows(case.log, &op.key, place, &op.kind, &op.outcome);
+    (!(floor.place..op.end_length).any(shown)).then_some(floor)
+}
+
+/// Whether the read's answer is of the same life of the key as the floor.
+fn in_one_epoch(case: &Case<'_>, op: &Operation, floor: Floor) -> bool {
+    let epoch = |place| case.timeline.epoch(&op.key, place);
+    let answered = source(case, op).unwrap_or(op.end_length.saturating_sub(1));
+    epoch(answered) == epoch(floor.place)
+}
+
+/// The entry that what an operation was told goes back to. The earliest, where several would do.
+fn seen(case: &Case<'_>, id: usize, op: &Operation) -> Option<Floor> {
+    let of_versions = |effect: &Effect| matches!(effect, Effect::DeletedLatest { .. } | Effect::Deleted { .. });
+    match op.outcome {
+        Outcome::Written { .. } => {
+            let place = case.made_by(id).find(|(.., entry)| matches!(entry.effect, Effect::Wrote { .. }))?.0;
+            Some(Floor { place, deleted: false })
+        }
+        // Before 2.7 nothing that a client sees tells how far a node is that has deleted.
+        Outcome::Done if case.era == Era::Indexed => {
+            let place = case.made_by(id).find(|(.., entry)| of_versions(&entry.effect))?.0;
+            Some(Floor { place, deleted: true })
+        }
+        _ => source(case, op).map(|place| Floor { place, deleted: false }),
+    }
+}
+
+/// The entry that wrote what was read.
+fn source(case: &Case<'_>, op: &Operation) -> Option<usize> {
+    let wrote = |effect: &Effect| match (effect, &op.outcome) {
+        (Effect::Wrote { key, version, value }, Outcome::Read { version: number, value: read }) => {
+            *key == op.key && version == number && value == read
+        }
+        (Effect::Wrote { key, version, .. }, Outcome::Versions { current }) => *key == op.key && version == current,
+        _ => false,
+    };
+    case.log.iter().take(op.end_length).position(|entry| wrote(&entry.effect))
+}
