@@ -29,7 +29,7 @@ use crate::session::token::Generation;
 use crate::uri::path::ApiPath;
 
 pub use fresh::ReadOptions;
-pub use rotation::Change;
+pub use rotation::{Apply, ApplyError, Change, Generator, Rotated, Rotation};
 
 /// A client of one OpenBao cluster, on the input and output of a host.
 ///

@@ -72,6 +72,7 @@ const fn refused(text: &'static str, code: Code) -> Phrase {
 static PHRASES: &[Phrase] = &[
     phrase("check-and-set parameter did not match the current version", Code::CasConflict),
     phrase("metadata check-and-set parameter does not match the current version", Code::CasConflict),
+    phrase("metadata_cas must be 0 when creating new metadata", Code::CasConflict),
     phrase("check-and-set parameter required for this call", Code::CasRequired),
     phrase("no handler for route", Code::MountNotFound),
     phrase("unsupported path", Code::NotSupported),

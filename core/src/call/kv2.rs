@@ -40,7 +40,17 @@ impl<'a> Address<'a> {
         [self.mount, "/", self.path].concat()
     }
 
-    fn target(self, endpoint: &str) -> String {
+    /// The path of its metadata as OpenBao's policies name it, for error texts.
+    pub fn metadata_path(self) -> String {
+        [self.mount, "/metadata/", self.path].concat()
+    }
+
+    /// Mount and path as on the wire.
+    pub fn parts(self) -> (&'a str, &'a str) {
+        (self.mount, self.path)
+    }
+
+    pub(super) fn target(self, endpoint: &str) -> String {
         ["/v1/", self.mount, "/", endpoint, "/", self.path].concat()
     }
 }
@@ -189,6 +199,10 @@ pub(crate) fn write(at: Address<'_>, data: &SecretValue, cas: Option<u64>) -> Re
     require_depth(data, MAX_DEPTH)?;
     let body = WriteBody { data: data.expose(), options: cas.map(|cas| WriteOptions { cas }) };
     Call::with_body(Method::Post, at.target("data"), replay, &body, |spec, answer| {
+        if answer.response.status() == 204 {
+            let reason = "the mount answers as KVv1 does; what it stored lies at data/ below it";
+            return Err(Error::new(Code::UnsupportedEngine).about(spec.path().to_owned()).because(reason));
+        }
         if answer.is_success() {
             return answer.data(spec).map(Wrote::Version);
         }
@@ -251,6 +265,7 @@ impl Version {
 /// The versions of a secret that OpenBao still knows, oldest first.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Versions {
+    metadata_version: u64,
     current_version: u64,
     versions: Vec<Version>,
     custom_metadata: BTreeMap<String, String>,
@@ -261,6 +276,12 @@ impl Versions {
     #[must_use]
     pub fn current_version(&self) -> u64 {
         self.current_version
+    }
+
+    /// The version of the metadata itself, which `metadata_cas` compares; 0 where it was never written.
+    #[must_use]
+    pub fn metadata_version(&self) -> u64 {
+        self.metadata_version
     }
 
     /// The versions, oldest first. Those beyond `max_versions` have been pruned.
@@ -296,6 +317,8 @@ impl std::fmt::Debug for Versions {
 
 #[derive(Deserialize)]
 struct MetadataAnswer {
+    #[serde(default)]
+    current_metadata_version: u64,
     current_version: u64,
     #[serde(default)]
     versions: BTreeMap<u64, VersionAnswer>,
@@ -318,7 +341,8 @@ pub(crate) fn metadata(at: Address<'_>) -> Call<Option<Versions>> {
         if answer.is_of_nothing() {
             return Ok(None);
         }
-        let MetadataAnswer { current_version, versions, custom_metadata } = answer.data(spec)?;
+        let MetadataAnswer { current_metadata_version, current_version, versions, custom_metadata } =
+            answer.data(spec)?;
         let versions = versions
             .into_iter()
             .map(|(version, VersionAnswer { created_time, deletion_time, destroyed })| {
@@ -326,6 +350,7 @@ pub(crate) fn metadata(at: Address<'_>) -> Call<Option<Versions>> {
                 Version { version, created_time, deletion_time, destroyed }
             })
             .collect();
-        Ok(Some(Versions { current_version, versions, custom_metadata: custom_metadata.unwrap_or_default() }))
+        let (metadata_version, custom_metadata) = (current_metadata_version, custom_metadata.unwrap_or_default());
+        Ok(Some(Versions { metadata_version, current_version, versions, custom_metadata }))
     })
 }

@@ -87,14 +87,17 @@ impl<H: Host> Operation<'_, H> {
         self.look(Look { key: &key, pin, call, sighting: Held::sighting }, options).await
     }
 
-    /// Reads the versions of a secret.
-    pub(super) async fn versions(&self, at: Address<'_>) -> Result<Versions> {
+    /// Reads the versions of a secret; none where there is no such secret.
+    pub(super) async fn metadata(&self, at: Address<'_>, options: ReadOptions) -> Result<(Option<Versions>, Exchange)> {
         let (key, call) = (at.key(), kv2::metadata(at));
         let sighting = |found: &Option<Versions>| found.as_ref().map_or_else(Sighting::default, Versions::sighting);
-        let path = call.spec.path().to_owned();
-        let look = Look { key: &key, pin: None, call, sighting };
-        let (versions, exchange) = self.look(look, ReadOptions::new()).await?;
-        versions.ok_or_else(|| self.place(&exchange, Error::new(Code::SecretNotFound).about(path)))
+        self.look(Look { key: &key, pin: None, call, sighting }, options).await
+    }
+
+    /// Reads the versions of a secret that must be there.
+    pub(super) async fn versions(&self, at: Address<'_>) -> Result<Versions> {
+        let (versions, exchange) = self.metadata(at, ReadOptions::new()).await?;
+        versions.ok_or_else(|| self.place(&exchange, Error::new(Code::SecretNotFound).about(at.metadata_path())))
     }
 
     async fn look<T>(&self, look: Look<'_, T>, options: ReadOptions) -> Result<(T, Exchange)> {
