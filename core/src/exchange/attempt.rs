@@ -227,7 +227,7 @@ impl Attempt {
             self.expired = true;
             return self.give_up(session);
         };
-        // The first try is free, and so is the one that goes to a node which was named as the leader.
+        // The first try is free.
         if self.tries > 0
             && let Err(wait) = session.quota.take(now)
         {
