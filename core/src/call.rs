@@ -8,6 +8,7 @@ pub(crate) mod answer;
 pub(crate) mod auth;
 pub(crate) mod kv2;
 pub(crate) mod metadata;
+pub(crate) mod object;
 pub(crate) mod sys;
 
 use std::sync::Arc;

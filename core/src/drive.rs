@@ -101,12 +101,18 @@ impl Shared {
     pub fn with<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
         let mut session = self.lock();
         let result = change(&mut session);
+        self.release(session);
+        result
+    }
+
+    /// One function for all changes: what travels to browsers is paid by the byte.
+    #[inline(never)]
+    fn release(&self, mut session: MutexGuard<'_, Session>) {
         let moved = session.take_moved();
         drop(session);
         if moved {
             self.moved.notify(usize::MAX);
         }
-        result
     }
 
     fn lock(&self) -> MutexGuard<'_, Session> {

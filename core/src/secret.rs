@@ -45,6 +45,10 @@ impl SecretValue {
             .ok_or_else(|| Error::new(Code::WrongType).because(format!("the value is {}, not a string", kind(&self.0))))
     }
 
+    pub(crate) fn expose_mut(&mut self) -> &mut Value {
+        &mut self.0
+    }
+
     pub(crate) fn take(&mut self) -> Value {
         std::mem::take(&mut self.0)
     }

@@ -7,13 +7,12 @@
 
 use serde_json::Value;
 
-use super::Operation;
+use super::{Operation, ReadOptions};
 use crate::call::kv2::{self, Address, Held, Written, Wrote};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::rules::Rule;
 use crate::secret::SecretValue;
-use crate::session::floors::Sighting;
 
 /// Where a mismatch under `cas` leaves a write.
 enum Found {
@@ -50,8 +49,9 @@ impl<H: Host> Operation<'_, H> {
                         if let Some(node) = exchange.node() {
                             self.session(|session| session.nodes.suspect(node));
                         }
-                        self.pause(|| if in_doubt { error.clone().into_indeterminate() } else { error.clone() })
-                            .await?;
+                        if !self.pause().await {
+                            return Err(if in_doubt { error.into_indeterminate() } else { error });
+                        }
                         continue;
                     }
                     Found::Conflict => return Err(self.place(&exchange, error)),
@@ -126,11 +126,7 @@ impl<H: Host> Operation<'_, H> {
     }
 
     async fn strong_version(&self, at: Address<'_>, version: Option<u64>) -> Result<Held> {
-        let since = self.session(|session| session.floors.rises());
-        let (held, _) = self.strongly(&kv2::read(at, version)).await?;
-        let seen: Sighting = held.sighting();
-        self.session(|session| session.floors.settle(&at.key(), &seen, version, since));
-        Ok(held)
+        Ok(self.held(at, version, ReadOptions::new().strong()).await?.0)
     }
 
     /// Writes without `cas`. A lost answer counts as a success where the newest version holds the value.

@@ -8,12 +8,9 @@
 //! A floor is no proof: a key can be deleted and made anew, a snapshot restored. So an answer below it
 //! is a doubt, which a strong read settles, and the floor falls to what that shows.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-use lru::LruCache;
-
-/// How many secrets are remembered, the ones used last.
-const SECRETS: usize = 8192;
+/// How many secrets are remembered: so many rows of so many.
+const ROWS: usize = 1024;
+const ROW: usize = 8;
 
 /// Of how many versions of one secret it is remembered whether they were gone.
 const STATES: usize = 8;
@@ -31,9 +28,7 @@ pub(crate) struct Sighting {
 
 impl Sighting {
     pub fn of(version: u64, created_time: &str, gone: Option<bool>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        created_time.hash(&mut hasher);
-        Self { version, created: Some(hasher.finish()), gone }
+        Self { version, created: Some(hash(created_time.as_bytes())), gone }
     }
 }
 
@@ -91,27 +86,23 @@ impl Floor {
 
 /// The floors of one client. Its settings name one cluster and one namespace, so that mount and path
 /// name a secret.
-#[derive(Debug)]
+///
+/// A table of fixed size: a secret's hash names the row, in which the secrets used last stay.
+#[derive(Debug, Default)]
 pub(crate) struct Floors {
-    seen: LruCache<String, Floor>,
+    rows: Vec<Vec<(Box<str>, Floor)>>,
     rises: u64,
-}
-
-impl Default for Floors {
-    fn default() -> Self {
-        Self { seen: LruCache::unbounded(), rises: 0 }
-    }
 }
 
 impl Floors {
     /// What was seen of this secret until now.
-    pub fn at(&mut self, key: &str) -> Floor {
-        self.seen.get(key).cloned().unwrap_or_default()
+    pub fn at(&self, key: &str) -> Floor {
+        self.get(key).cloned().unwrap_or_default()
     }
 
     /// The time at which this version was written, where it is the newest that was seen.
-    pub fn created(&mut self, key: &str, version: u64) -> Option<u64> {
-        self.seen.get(key).filter(|floor| floor.version == version)?.created
+    pub fn created(&self, key: &str, version: u64) -> Option<u64> {
+        self.get(key).filter(|floor| floor.version == version)?.created
     }
 
     /// How often any floor has risen, for [`Floors::settle`].
@@ -124,7 +115,7 @@ impl Floors {
         let Sighting { version, created, gone } = *seen;
         // The everyday case: it is known already.
         if version == 0
-            || self.seen.get(key).is_some_and(|floor| {
+            || self.get(key).is_some_and(|floor| {
                 floor.version > version
                     || (floor.version == version
                         && floor.created == created
@@ -134,21 +125,17 @@ impl Floors {
         {
             return;
         }
-        self.rise(key).saw(seen);
+        self.rise(key, |floor| floor.saw(seen));
     }
 
     /// A write made this version.
     pub fn wrote(&mut self, key: &str, version: u64, created_time: &str) {
-        let floor = self.rise(key);
-        if version >= floor.version {
-            floor.version = version;
-            floor.created = Sighting::of(version, created_time, None).created;
-        }
+        self.rise(key, |floor| floor.saw(&Sighting::of(version, created_time, None)));
     }
 
     /// Something was changed that no version shows.
     pub fn unsettle(&mut self, key: &str) {
-        self.rise(key).unsettled = true;
+        self.rise(key, |floor| floor.unsettled = true);
     }
 
     /// A strong read that began when floors had risen `since` times showed this: the floor is there now,
@@ -156,7 +143,7 @@ impl Floors {
     ///
     /// A floor that rose meanwhile is newer than the answer, and stays.
     pub fn settle(&mut self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64) -> Option<u64> {
-        let floor = self.seen.get(key).cloned().unwrap_or_default();
+        let floor = self.get(key).cloned().unwrap_or_default();
         if floor.raised > since {
             return None;
         }
@@ -170,23 +157,52 @@ impl Floors {
         new.unsettled = false;
         new.saw(seen);
         new.raised = floor.raised;
-        self.seen.put(key.to_owned(), new);
+        self.update(key, |floor| *floor = new);
         fell.then_some(floor.version)
     }
 
     /// The cluster is another one: nothing that was seen counts any more.
     pub fn clear(&mut self) {
-        self.seen.clear();
+        self.rows.clear();
     }
 
-    fn rise(&mut self, key: &str) -> &mut Floor {
+    fn rise(&mut self, key: &str, change: impl FnOnce(&mut Floor)) {
         self.rises += 1;
         let rises = self.rises;
-        if self.seen.len() >= SECRETS && !self.seen.contains(key) {
-            self.seen.pop_lru();
-        }
-        let floor = self.seen.get_or_insert_mut_ref(key, Floor::default);
-        floor.raised = rises;
-        floor
+        self.update(key, |floor| {
+            floor.raised = rises;
+            change(floor);
+        });
     }
+
+    fn get(&self, key: &str) -> Option<&Floor> {
+        let row = self.rows.get(row_of(key))?;
+        row.iter().find(|(known, _)| **known == *key).map(|(_, floor)| floor)
+    }
+
+    /// Changes the floor of this secret, which is the last one used in its row from now on.
+    fn update(&mut self, key: &str, change: impl FnOnce(&mut Floor)) {
+        if self.rows.is_empty() {
+            self.rows.resize_with(ROWS, Vec::new);
+        }
+        let Some(row) = self.rows.get_mut(row_of(key)) else { return };
+        let (name, mut floor) = match row.iter().position(|(known, _)| **known == *key) {
+            Some(place) => row.remove(place),
+            None => {
+                row.truncate(ROW - 1);
+                (key.into(), Floor::default())
+            }
+        };
+        change(&mut floor);
+        row.insert(0, (name, floor));
+    }
+}
+
+/// The row of a secret: FNV-1a of its name. Whoever finds names that meet makes rows forget, no more.
+fn row_of(key: &str) -> usize {
+    hash(key.as_bytes()) as usize % ROWS
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -219,7 +219,9 @@ impl<H: Host, A: Apply> Protocol<'_, H, A> {
                 // It may be this very record, whose answer was lost; or another process was quicker.
                 Ok(Changed::Mismatch) => {
                     holds = Some(record.op);
-                    self.operation.pause(|| self.too_late()).await?;
+                    if !self.operation.pause().await {
+                        return Err(self.too_late());
+                    }
                 }
                 Err(error) if error.code() == Code::PermissionDenied => return self.unrecorded(error).await,
                 Err(error) => return Err(error),
