@@ -11,7 +11,6 @@ mod client;
 mod errors;
 mod run;
 mod settings;
-mod testing;
 mod types;
 mod values;
 
@@ -33,6 +32,6 @@ fn _baokit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(types::_parse_prefix, module)?)?;
     module.add_function(wrap_pyfunction!(types::_parse_pointer, module)?)?;
     module.add_function(wrap_pyfunction!(types::_parse_ref, module)?)?;
-    module.setattr("DevServer", module.py().get_type::<testing::DevServer>())?;
+    module.setattr("DevServer", module.py().get_type::<baokit_python_testing::DevServer>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }
