@@ -61,7 +61,7 @@ pub(crate) fn app_role_login(mount: &ApiPath, role_id: &SecretString, secret_id:
 /// What OpenBao says of the client's own token.
 ///
 /// On a standby the times can lag behind; the answer to a log-in or a renewal is the better source.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenInfo {
     accessor: String,
     policies: Vec<String>,
@@ -130,7 +130,7 @@ struct RenewBody {
 }
 
 /// A token's lease after a renewal.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Renewal {
     lease_duration: u64,
     renewable: bool,

@@ -133,7 +133,7 @@ struct WriteOptions {
 }
 
 /// The version that a write made.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     version: u64,
     #[serde(deserialize_with = "time")]
@@ -179,7 +179,7 @@ pub(crate) fn delete_versions(at: Address<'_>, versions: &[u64]) -> Result<Call<
 }
 
 /// One version of a secret, without its data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Version {
     version: u64,
     created_time: String,
@@ -214,7 +214,7 @@ impl Version {
 }
 
 /// The versions of a secret that OpenBao still knows, oldest first.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Versions {
     current_version: u64,
     versions: Vec<Version>,

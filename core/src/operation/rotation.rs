@@ -3,6 +3,7 @@
 //! The plan is a pure function, so that any process that reads the same version plans the same
 //! write; the check-and-set parameter lets one of them through.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::call::kv2::Held;
@@ -11,7 +12,7 @@ use crate::secret::SecretValue;
 use crate::uri::SecretUri;
 
 /// A write or rotation that was carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Change {
     /// The version that was the newest before, 0 where there was none.
