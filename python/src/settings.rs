@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::arguments::{Read, count, flag, number, text, texts};
-use crate::errors::{OrRaise, caused, type_error, wrong_type};
+use crate::errors::{caused, coded, raise, wrong_type};
 
 const CODE: Code = Code::InvalidSetting;
 
@@ -15,12 +15,12 @@ const CODE: Code = Code::InvalidSetting;
 pub fn of(py: Python<'_>, env: Option<&Bound<'_, PyAny>>, keywords: Option<Bound<'_, PyDict>>) -> PyResult<Settings> {
     let options = options(Keywords(keywords.unwrap_or_else(|| PyDict::new(py))))?;
     let lookup = |key: &str| env.map_or(Ok(None), |env| value_of(env, key));
-    SettingsBuilder::from_options(options, lookup)?.build().or_raise(py)
+    SettingsBuilder::from_options(options, lookup)?.build().map_err(|error| raise(py, error))
 }
 
 /// The client with these settings.
 pub fn client(py: Python<'_>, env: Option<&Bound<'_, PyAny>>, keywords: Option<Bound<'_, PyDict>>) -> PyResult<Client> {
-    let client = Client::new(of(py, env, keywords)?).or_raise(py);
+    let client = Client::new(of(py, env, keywords)?).map_err(|error| raise(py, error));
     // Client::new logs warnings; what a logging handler or filter raised meanwhile is pending.
     match PyErr::take(py) {
         Some(raised) => Err(raised),
@@ -85,7 +85,7 @@ fn options(keywords: Keywords<'_>) -> PyResult<Options> {
     match keywords.0.keys().iter().next() {
         Some(name) => {
             let (py, name) = (name.py(), name.cast::<PyString>()?.to_string_lossy().into_owned());
-            Err(type_error(py, format!("there is no setting {name:?}"), CODE))
+            Err(coded::<PyTypeError>(py, format!("there is no setting {name:?}"), CODE))
         }
         None => Ok(options),
     }

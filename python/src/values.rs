@@ -1,16 +1,18 @@
-//! JSON between Python and Rust, and the two classes that keep a value secret.
+//! JSON between Python and Rust, the two classes that keep a value secret, and what operations answer.
 
 use std::collections::BTreeMap;
 
-use baokit::Code;
+use baokit::{Code, Error};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 use crate::arguments::text;
-use crate::errors::{OrRaise, wrong_type, wrong_value};
+use crate::errors::{raise, wrong_type, wrong_value};
+use crate::run::Called;
 
 /// How far a value is followed: a list that holds itself has no end. What can be nested how deep is
 /// core's to say, and it refuses less than this.
@@ -107,7 +109,7 @@ impl SecretValue {
 
     /// The value as str; WRONG_TYPE where it is none.
     fn expose_str(&self, py: Python<'_>) -> PyResult<&str> {
-        self.0.expose_str().or_raise(py)
+        self.0.expose_str().map_err(|error| raise(py, error))
     }
 
     fn __repr__(&self) -> &'static str {
@@ -146,19 +148,29 @@ impl Secret {
     }
 }
 
-pub fn secret(py: Python<'_>, it: baokit::Secret) -> PyResult<Bound<'_, PyAny>> {
+pub fn secret(py: Python<'_>, it: baokit::Secret) -> Called {
     let (created_time, custom_metadata) = (it.created_time().to_owned(), it.custom_metadata().clone());
     let about = Secret { version: it.version(), created_time, custom_metadata };
     let made = PyClassInitializer::from(SecretValue(it.into_value())).add_subclass(about);
-    Bound::new(py, made).map(Bound::into_any)
+    Py::new(py, made).map(Py::into_any)
 }
 
-pub fn value(py: Python<'_>, it: baokit::SecretValue) -> PyResult<Bound<'_, PyAny>> {
-    SecretValue(it).into_bound_py_any(py)
+pub fn value(py: Python<'_>, it: baokit::SecretValue) -> Called {
+    Py::new(py, SecretValue(it)).map(Py::into_any)
 }
 
-pub fn nothing(py: Python<'_>, (): ()) -> PyResult<Bound<'_, PyAny>> {
-    Ok(py.None().into_bound(py))
+/// What an operation answers beside secrets: the class, or function, of that name in
+/// `baokit/_answers.py` with its fields.
+pub fn answer<T: Serialize>(name: &'static str) -> impl FnOnce(Python<'_>, T) -> Called + Send {
+    move |py, it| {
+        let fields = serde_json::to_value(it).map_err(|_| raise(py, Error::new(Code::Internal)))?;
+        let fields = from_json(py, &fields)?;
+        Ok(py.import("baokit._answers")?.getattr(name)?.call((), Some(fields.cast()?))?.unbind())
+    }
+}
+
+pub fn nothing(py: Python<'_>, (): ()) -> Called {
+    Ok(py.None())
 }
 
 /// Why `pickle` is refused; without that, its oldest protocols would write an empty object.
