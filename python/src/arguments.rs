@@ -15,13 +15,9 @@ pub type Read<T> = fn(&str, &Bound<'_, PyAny>, Code) -> PyResult<T>;
 /// Text, without the lone surrogates that UTF-8 does not have. Python's own error for these carries
 /// the whole text along, which may be a secret.
 pub fn text(place: &str, value: &Bound<'_, PyAny>, code: Code) -> PyResult<String> {
-    let Ok(string) = value.cast::<PyString>() else {
-        return Err(wrong_type(place, "str", value, code));
-    };
-    match string.to_cow() {
-        Ok(text) => Ok(text.into_owned()),
-        Err(_) => Err(wrong_value(value.py(), place, "it has lone surrogates in it", code)),
-    }
+    let string = value.cast::<PyString>().map_err(|_| wrong_type(place, "str", value, code))?;
+    let text = string.to_cow().map_err(|_| wrong_value(value.py(), place, "it has lone surrogates in it", code))?;
+    Ok(text.into_owned())
 }
 
 /// A list of texts.

@@ -40,9 +40,9 @@ impl Owned {
 
 /// Makes a client and its KVv2 part. `$run` waits for a call, or makes a coroutine of it.
 macro_rules! client {
-    ($client:ident, $client_doc:literal, $kv2:ident, $name:literal, $kv2_name:literal, $run:ident, { $($methods:tt)* }) => {
-        #[doc = $client_doc]
-        #[pyclass(module = "baokit", frozen, name = $name)]
+    ($(#[$about:meta])* $client:ident, $kv2:ident, $run:ident; $($methods:tt)*) => {
+        $(#[$about])*
+        #[pyclass(module = "baokit", frozen)]
         pub struct $client(Owned);
 
         #[pymethods]
@@ -145,18 +145,18 @@ macro_rules! client {
 
             fn __repr__(&self) -> String {
                 let nodes: Vec<_> = self.0.client.settings().nodes().iter().map(|node| node.as_str()).collect();
-                format!("{}({})", $name, nodes.join(", "))
+                format!("{}({})", stringify!($client), nodes.join(", "))
             }
 
             fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-                Err(unpicklable($name))
+                Err(unpicklable(stringify!($client)))
             }
 
             $($methods)*
         }
 
         /// The KVv2 engine at one mount.
-        #[pyclass(module = "baokit", frozen, name = $kv2_name)]
+        #[pyclass(module = "baokit", frozen)]
         pub struct $kv2(Owned, String);
 
         #[pymethods]
@@ -194,11 +194,11 @@ macro_rules! client {
             }
 
             fn __repr__(&self) -> String {
-                format!("{}({:?})", $kv2_name, self.1)
+                format!("{}({:?})", stringify!($kv2), self.1)
             }
 
             fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-                Err(unpicklable($kv2_name))
+                Err(unpicklable(stringify!($kv2)))
             }
         }
 
@@ -210,7 +210,10 @@ macro_rules! client {
     };
 }
 
-client!(Client, "A client of one OpenBao cluster, whose calls block.", Kv2, "Client", "Kv2", block, {
+client! {
+    /// A client of one OpenBao cluster, whose calls block.
+    Client, Kv2, block;
+
     fn __enter__(this: Py<Self>) -> Py<Self> {
         this
     }
@@ -219,9 +222,12 @@ client!(Client, "A client of one OpenBao cluster, whose calls block.", Kv2, "Cli
     fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
         self.close();
     }
-});
+}
 
-client!(AsyncClient, "A client of one OpenBao cluster for asyncio.", AsyncKv2, "AsyncClient", "AsyncKv2", coroutine, {
+client! {
+    /// A client of one OpenBao cluster for asyncio.
+    AsyncClient, AsyncKv2, coroutine;
+
     fn __aenter__(this: Py<Self>, py: Python<'_>) -> Called {
         coroutine(py, this, |_, this: Py<Self>| Ok(this.into_any()), |this| ready(Ok(this)))
     }
@@ -231,4 +237,4 @@ client!(AsyncClient, "A client of one OpenBao cluster for asyncio.", AsyncKv2, "
         self.close();
         coroutine(py, (), nothing, |()| ready(Ok(())))
     }
-});
+}

@@ -60,14 +60,11 @@ fn _farewell(py: Python<'_>) {
 fn runtime(_: Python<'_>) -> PyResult<Arc<Runtime>> {
     let mut place = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     let process = std::process::id();
-    if let Some((owner, runtime)) = &*place
-        && *owner == process
-    {
-        return Ok(runtime.clone());
-    }
-    if place.is_some() {
+    match &*place {
+        Some((owner, runtime)) if *owner == process => return Ok(runtime.clone()),
         // Whoever was inside did not come along through the fork.
-        VISITORS.store(0, Ordering::SeqCst);
+        Some(_) => VISITORS.store(0, Ordering::SeqCst),
+        None => {}
     }
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(2).max_blocking_threads(HANDOVERS).thread_name("baokit").enable_all();
@@ -136,25 +133,18 @@ pub fn coroutine<C, T: Send + 'static, F: Future<Output = Result<T, Error>> + Se
         runtime.spawn(async move {
             // A panic, which nobody else would hear of; or it was aborted, and nobody listens.
             let result = task.await.unwrap_or_else(|_| Err(Error::new(Code::Internal)));
+            let hand_over = move |py: Python<'_>| {
+                let shown = result.map_err(|error| raise(py, error)).and_then(|it| show(py, it));
+                let outcome = shown.map_or_else(|error| (py.None(), Some(error)), |it| (it, None));
+                // It fails where the event loop is closed, and then nobody waits.
+                let _ = deliver.call1(py, outcome);
+            };
             // Away from the runtime's own threads: this one waits for the interpreter lock.
-            spawn_blocking(move || visit(move |py| hand_over(py, &deliver, result, show)));
+            spawn_blocking(|| visit(hand_over));
         });
         PyCFunction::new_closure(py, None, None, move |_, _| abort.abort()).map(Bound::unbind)
     })?;
     Ok(RUN.import(py, "baokit._coroutine", "run")?.call1((start,))?.unbind())
-}
-
-fn hand_over<T>(
-    py: Python<'_>,
-    deliver: &Py<PyAny>,
-    result: Result<T, Error>,
-    show: impl FnOnce(Python<'_>, T) -> Called,
-) {
-    // It fails where the event loop is closed, and then nobody waits.
-    let _ = match result.map_err(|error| raise(py, error)).and_then(|it| show(py, it)) {
-        Ok(result) => deliver.call1(py, (result, py.None())),
-        Err(error) => deliver.call1(py, (py.None(), error)),
-    };
 }
 
 /// What is set up once, when the module is imported: the farewell, and the way of log records.
