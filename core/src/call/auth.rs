@@ -63,7 +63,7 @@ fn grant(spec: &Spec, answer: Answer) -> Result<Grant> {
 /// What OpenBao says of the client's own token.
 ///
 /// On a standby the times can lag behind; the answer to a log-in or a renewal is the better source.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct TokenInfo {
     accessor: String,
     policies: Vec<String>,
@@ -138,7 +138,7 @@ struct RenewBody {
 }
 
 /// A token's lease after a renewal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Renewal {
     lease_duration: u64,
     renewable: bool,

@@ -158,7 +158,7 @@ struct WriteOptions {
 }
 
 /// The version that a write made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Written {
     version: u64,
     created_time: String,
@@ -228,7 +228,7 @@ pub(crate) fn delete_versions(at: Address<'_>, versions: &[u64]) -> Result<Call<
 }
 
 /// One version of a secret, without its data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Version {
     version: u64,
     created_time: String,
@@ -263,8 +263,10 @@ impl Version {
 }
 
 /// The versions of a secret that OpenBao still knows, oldest first.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Versions {
+    // For whoever changes metadata; what operations answer in other languages does without.
+    #[serde(skip)]
     metadata_version: u64,
     current_version: u64,
     versions: Vec<Version>,

@@ -9,6 +9,7 @@ mod generator;
 mod protocol;
 mod record;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::call::kv2::Held;
@@ -21,7 +22,7 @@ pub use generator::Generator;
 pub use protocol::{Rotated, Rotation};
 
 /// A write or rotation that was carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Change {
     /// The version that was the newest before, 0 where there was none.
