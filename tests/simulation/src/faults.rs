@@ -283,7 +283,9 @@ fn resume(world: &World, place: usize, stubborn: bool) {
     if let Some(node) = cluster.nodes.get_mut(place) {
         node.power = Power::Up;
     }
-    let notices = !stubborn && world.draw(|random| random.chance(0.74));
+    // One at a time: it is rare enough on real clusters.
+    let another = (0..cluster.nodes.len()).any(|other| other != place && cluster.is_deposed(other));
+    let notices = another || (!stubborn && world.draw(|random| random.chance(0.74)));
     if !(replaced && led) || notices {
         cluster.link(place, now);
     } else {

@@ -117,6 +117,7 @@ pub(crate) enum Invariant {
     DeletedTwice,
     FalseRefusal,
     TwoLogIns,
+    NeedlessLogIn,
     StepAfterDone,
     LateEnd,
     WaitPastDeadline,

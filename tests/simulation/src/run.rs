@@ -30,6 +30,8 @@ pub struct Plan {
     /// The rule that clients leave out.
     #[cfg(feature = "broken-rules")]
     pub without: Option<baokit_core::Rule>,
+    /// Whether invariants are checked that core is not expected to keep yet.
+    pub all: bool,
     /// Whether a trace is kept.
     pub traced: bool,
 }
@@ -122,7 +124,7 @@ pub(crate) fn play(profile: Profile, mut random: Random, plan: &Plan) -> (Rc<Wor
     let end = world.now().saturating_add(SETTLING).saturating_add(LAST_READS);
     while world.executor.turn(end) {}
     world.executor.pass(end);
-    let found = checker::check(&world);
+    let found = checker::check(&world, plan.all);
     // Tasks hold the world and the world holds the tasks.
     world.executor.clear();
     (world, found)

@@ -10,7 +10,7 @@ use crate::run::Plan;
 /// The first of so many seeds that notices that this rule is missing.
 #[must_use]
 pub fn caught_within(rule: Rule, seeds: u64) -> Option<u64> {
-    let plan = Plan { without: Some(rule), traced: false };
+    let plan = Plan { without: Some(rule), ..Plan::default() };
     Campaign { first: 1, count: seeds, threads: processors(), plan, survey: false, progress: false }.run().failed
 }
 
@@ -18,7 +18,7 @@ pub fn caught_within(rule: Rule, seeds: u64) -> Option<u64> {
 pub(crate) fn print_table(campaign: &Campaign) -> ExitCode {
     let mut missed = 0;
     for rule in Rule::ALL {
-        let plan = Plan { without: Some(*rule), traced: false };
+        let plan = Plan { without: Some(*rule), ..campaign.plan.clone() };
         let verdict = Campaign { plan, ..campaign.clone() }.run();
         let names: Vec<_> = verdict.breaches.keys().copied().collect();
         match verdict.failed {

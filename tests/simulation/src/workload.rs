@@ -90,16 +90,16 @@ impl User {
         let known = self.known.borrow().get(key).copied().unwrap_or_default();
         let some = self.draw(|random| random.between(1, known.max(1)));
         match self.draw(|random| random.below(100)) {
-            0..=29 => Kind::Read,
-            30..=35 => Kind::ReadPinned(some),
-            36..=47 => Kind::Write,
-            48..=55 => Kind::WriteFragment,
-            56..=71 => Kind::Put { cas: Some(known) },
-            72..=75 => Kind::Put { cas: None },
-            76..=83 => Kind::Rotate,
-            84..=86 => Kind::Delete,
-            87..=90 => Kind::DeleteVersions(vec![some]),
-            91..=96 => Kind::Versions,
+            0..=27 => Kind::Read,
+            28..=33 => Kind::ReadPinned(some),
+            34..=43 => Kind::Write,
+            44..=51 => Kind::WriteFragment,
+            52..=66 => Kind::Put { cas: Some(known) },
+            67..=74 => Kind::Put { cas: None },
+            75..=82 => Kind::Rotate,
+            83..=87 => Kind::Delete,
+            88..=91 => Kind::DeleteVersions(vec![some]),
+            92..=97 => Kind::Versions,
             _ => Kind::LookupSelf,
         }
     }

@@ -61,8 +61,10 @@ fn below_floor(case: &Case<'_>, op: &Operation) -> Option<Floor> {
 /// Whether the read's answer is of the same life of the key as the floor.
 fn in_one_epoch(case: &Case<'_>, op: &Operation, floor: Floor) -> bool {
     let epoch = |place| case.timeline.epoch(&op.key, place);
-    let answered = source(case, op).unwrap_or(op.end_length.saturating_sub(1));
-    epoch(answered) == epoch(floor.place)
+    let shown = |place: &usize| case.timeline.shows(case.log, &op.key, *place, &op.kind, &op.outcome);
+    // What is absent has no entry of its own: it is as it was before the floor, if it ever was so.
+    let answered = source(case, op).or_else(|| (0..floor.place).rev().find(shown));
+    answered.is_none_or(|answered| epoch(answered) == epoch(floor.place))
 }
 
 /// The entry that what an operation was told goes back to. The earliest, where several would do.
