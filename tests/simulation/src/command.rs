@@ -131,7 +131,7 @@ fn report(campaign: &Campaign, verdict: &Verdict, without: Option<&str>) -> Exit
     };
     print!("{}", verdict.tally.table());
     for fault in verdict.tally.never() {
-        println!("never: {fault}");
+        println!("never put in: {fault}");
     }
     for (name, (count, seeds)) in &verdict.breaches {
         println!("{name}: {count} seeds, the first of them {seeds:?}");

@@ -163,14 +163,14 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
         world.pause(0, 1).await;
         return Ok(convert(answers::unavailable(None)));
     };
+    let sent = world.now();
     let outcome = travel(world, place, Rc::new(Inbound::new(copy, Some(send)))).await;
     if outcome.as_ref().is_ok_and(|answer| answer.status == 403 && answer.body.starts_with(DEAD)) {
         world.note(Notable::TokenDead);
         let token = token.as_deref().unwrap_or_default();
         world.life(client, |life| life.token.take_if(|(held, _)| held == token));
     }
-    if let Some(granted) =
-        outcome.as_ref().ok().filter(|_| logging_in.is_some()).and_then(|answer| grant(world, answer))
+    if let Some(granted) = outcome.as_ref().ok().filter(|_| logging_in.is_some()).and_then(|answer| grant(sent, answer))
     {
         world.life(client, |life| life.token = Some(granted));
     }
@@ -181,13 +181,13 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
     outcome.map(convert)
 }
 
-/// The token that a log-in's answer holds, and until when it can be used in any case: the last tenth of a
-/// lease is none to begin anything in.
-fn grant(world: &World, answer: &model::Response) -> Option<(String, Duration)> {
+/// The token that a log-in's answer holds, and until when it can be used in any case. Its lease may have
+/// begun when the log-in was sent, and its last tenth is no time to begin anything in.
+fn grant(sent: Duration, answer: &model::Response) -> Option<(String, Duration)> {
     let body: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
     let (auth, lease) = (body.get("auth")?, body.pointer("/auth/lease_duration")?.as_u64()?);
     let good = Duration::from_secs(lease).mul_f64(0.8).saturating_sub(Duration::from_secs(1));
-    Some((auth.get("client_token")?.as_str()?.to_owned(), world.now().saturating_add(good)))
+    Some((auth.get("client_token")?.as_str()?.to_owned(), sent.saturating_add(good)))
 }
 
 async fn travel(world: &Rc<World>, place: usize, inbound: Rc<Inbound>) -> Result<model::Response, Failure> {

@@ -73,7 +73,7 @@ fn no_wait_reaches_beyond_the_deadline() {
         world.executor.spawn(async move {
             user.current.set(Some(op));
             let sleep = host.sleep(Duration::from_millis(wait));
-            drop(std::pin::pin!(sleep).as_mut().poll_once().await);
+            assert!(!std::pin::pin!(sleep).as_mut().poll_once().await);
         });
         while world.executor.turn(Duration::ZERO) {}
         assert_eq!(breaches(&world).len(), found);
