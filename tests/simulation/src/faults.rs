@@ -18,6 +18,7 @@ pub(crate) async fn inject(world: Rc<World>, mut random: Random) {
             Fault::LostRequest
                 | Fault::LostAnswer
                 | Fault::LateExecution
+                | Fault::LostForward
                 | Fault::Duplicate
                 | Fault::DuplicateAnswered
                 | Fault::TruncatedBody

@@ -100,7 +100,8 @@ fn some(random: &mut Random, share: f64, weight: u32) -> Vec<u32> {
 fn emphasis(fault: Fault) -> u32 {
     match fault {
         Fault::Deposed => 5,
-        Fault::CrashAtCommit | Fault::Removed => 3,
+        Fault::CrashAtCommit | Fault::LostForward | Fault::Removed => 3,
+        Fault::TokenRevoked | Fault::LostAnswer => 2,
         _ => 1,
     }
 }
