@@ -7,6 +7,7 @@
 pub(crate) mod answer;
 pub(crate) mod auth;
 pub(crate) mod kv2;
+pub(crate) mod metadata;
 pub(crate) mod sys;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use crate::error::{Code, Error, Result};
 use crate::http::{Body, Method, Transfer};
 use crate::secret::{MAX_DEPTH, SecretValue, require_depth, to_body};
+use crate::session::recovery::Lane;
 use crate::uri::path::ApiPath;
 pub(crate) use answer::Answer;
 
@@ -82,6 +84,30 @@ impl Spec {
         }
     }
 
+    /// Whether it reads what the cluster stores, of which it must not see less than the client has seen.
+    /// How a node is, is no such thing: the header would change what the answer means.
+    pub fn is_read(&self) -> bool {
+        self.method == Method::Get && !self.momentary
+    }
+
+    /// What the request needs of the cluster. A wrapped answer is stored, so it takes the leader.
+    pub fn lane(&self) -> Lane {
+        if self.method == Method::Get && self.wrap_ttl.is_none() { Lane::Read } else { Lane::Leader }
+    }
+
+    /// The same request for an answer that is wrapped for so many seconds.
+    pub fn wrapped(&self, seconds: u64) -> Self {
+        Self {
+            method: self.method,
+            target: self.target.clone(),
+            body: self.body.clone(),
+            transfer: self.transfer.clone(),
+            bearer: self.bearer.clone(),
+            wrap_ttl: Some(seconds),
+            ..*self
+        }
+    }
+
     /// The path as OpenBao's policies name it, for error texts.
     pub fn path(&self) -> &str {
         let path = self.target.strip_prefix("/v1/").unwrap_or(&self.target);
@@ -130,6 +156,11 @@ impl<T> Call<T> {
     /// The call without the client's token.
     fn unauthenticated(self) -> Self {
         self.with(|spec| spec.bearer = Bearer::Nobody)
+    }
+
+    /// The call with this token, which can't be replaced.
+    pub fn borne_by(self, token: Arc<SecretString>) -> Self {
+        self.with(|spec| spec.bearer = Bearer::Token(token))
     }
 
     /// Reads the answer.

@@ -3,6 +3,7 @@
 //! A host moves bytes and tells the time. It decides nothing: every `if` about the protocol is in
 //! [`crate::exchange`].
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,11 @@ pub trait Host {
     /// Dropping the future must stop the request.
     fn send(&self, request: Request) -> impl Future<Output = Result<Response, Failure>>;
 
+    /// Hears of something that an operator should know, and no caller is told. It is to be logged.
+    fn notice(&self, notice: &Notice<'_>) {
+        let _ = notice;
+    }
+
     /// Lets so much time pass.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
 
@@ -44,6 +50,35 @@ pub trait Host {
     /// Its waits for others become short sleeps then.
     fn wakes_across_tasks(&self) -> bool {
         true
+    }
+}
+
+/// Something that an operator should know, and no caller is told. It names paths and nodes, never a
+/// value or a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice<'a> {
+    /// A secret has fewer versions than were seen before: it was deleted and made anew, or a snapshot
+    /// was restored. What was known of it counts no more.
+    VersionRegressed {
+        /// Mount and path of the secret, as on the wire.
+        secret: &'a str,
+        /// The newest version that was seen.
+        seen: u64,
+        /// The newest version now; 0 where there is none.
+        found: u64,
+    },
+}
+
+impl fmt::Display for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::VersionRegressed { secret, seen, found } => write!(
+                f,
+                "VERSION_REGRESSED: {secret}: version {seen} was seen, and now {found} is the newest; the secret was \
+                 deleted and made anew, or a snapshot was restored"
+            ),
+        }
     }
 }
 
@@ -66,7 +101,7 @@ impl Shared {
     pub fn with<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
         let mut session = self.lock();
         let result = change(&mut session);
-        let moved = session.tokens.take_moved();
+        let moved = session.take_moved();
         drop(session);
         if moved {
             self.moved.notify(usize::MAX);
@@ -128,7 +163,7 @@ pub(crate) async fn drive<H: Host>(host: &H, shared: &Shared, exchange: &mut Exc
                 Input::Elapsed
             }
             Step::Join(ticket, limit) => {
-                match within(host, limit, shared.until(|session| session.tokens.has_moved(ticket))).await {
+                match within(host, limit, shared.until(|session| session.has_moved(ticket))).await {
                     Some(()) => Input::FlightMoved,
                     None => Input::Elapsed,
                 }

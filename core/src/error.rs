@@ -152,6 +152,12 @@ codes! {
     VersionDestroyed = "VERSION_DESTROYED", Caller, 409, final, "read another version; this one can't be brought back";
     /// Another writer came first: the check-and-set parameter did not match.
     CasConflict = "CAS_CONFLICT", Caller, 409, final, "read the secret again and decide anew";
+    /// Another process is at work on a rotation of the secret.
+    RotationInProgress = "ROTATION_IN_PROGRESS", Caller, 409, final, "wait until it is over, or until its lease is; then any process may finish it";
+    /// The rotation that is to be resumed is not the last one of the secret, or was never recorded.
+    RotationUnknown = "ROTATION_UNKNOWN", Caller, 404, final, "see the secret's versions and its custom_metadata baokit_rotation";
+    /// What a rotation changes outside OpenBao could not be changed.
+    RotationFailed = "ROTATION_FAILED", Caller, 502, final, "mend what the reason names, then rotate again; the secret is as it was";
     /// The mount takes writes with a check-and-set parameter only.
     CasRequired = "CAS_REQUIRED", Caller, 400, final, "write with cas: 0 for a new secret, else its current version";
     /// OpenBao called the request malformed.
@@ -178,6 +184,8 @@ codes! {
     ServerNotInitialized = "SERVER_NOT_INITIALIZED", Server, 503, final, "initialise and unseal the cluster";
     /// The cluster has no leader at the moment.
     NoLeader = "NO_LEADER", Server, 503, retryable, "wait for the election, then see whether a quorum of nodes is up";
+    /// No node could show a state as new as the client has seen, or as was asked for.
+    StaleRead = "STALE_READ", Server, 503, retryable, "see whether the cluster has a leader; the secret may have changed, and what a node shows of it is too old";
     /// A rate limit quota refused the request.
     RateLimited = "RATE_LIMITED", Server, 429, retryable, "send fewer requests, or raise the quota";
     /// The server answered with an error of its own.

@@ -7,12 +7,14 @@
 //! Fresh ──token at hand──────────────► Calling ──answer──► Done
 //!   │ ▲                                   │
 //!   │ └──────── token dead, once ─────────┘
+//!   ├──near its end──► Refreshing ──renewed, replaced, or not now──► Calling
 //!   ├──nobody logs in──► LoggingIn ──token──► Fresh
 //!   └──somebody does───► Joining ──moved, or its lease is over──► Fresh
 //! ```
 
 mod attempt;
 mod backoff;
+mod redirect;
 mod verdict;
 
 use std::sync::Arc;
@@ -22,14 +24,18 @@ use crate::call::auth::Grant;
 use crate::call::{Answer, Bearer, Call, Replay, Spec};
 use crate::error::{Code, Error, Result};
 use crate::http::{Failure, Request, Response};
+use crate::rules::Rule;
 use crate::session::nodes::NodeId;
-use crate::session::token::{Generation, Need, Ticket};
-use crate::session::{Now, Session};
+use crate::session::token::{Generation, Need, Refresh, Refreshed};
+use crate::session::{Now, Session, Ticket};
 use attempt::{Attempt, Progress};
 
 /// Followers whose deadline comes so shortly after their leader's share its failure: a try of their
 /// own could not end, and all of them would make one.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How long an operation waits for a renewal on the way, at most: its token is still good.
+const REFRESH_LIMIT: Duration = Duration::from_secs(2);
 
 /// What happened since the last step.
 #[derive(Debug)]
@@ -76,6 +82,7 @@ pub(crate) struct Exchange {
 enum Phase {
     Fresh,
     Joining(Ticket),
+    Refreshing(Box<LogIn>),
     LoggingIn(Box<LogIn>),
     Calling,
     Done,
@@ -86,6 +93,8 @@ struct LogIn {
     ticket: Ticket,
     call: Call<Grant>,
     attempt: Attempt,
+    /// Whether it lengthens the lease of the token that is there.
+    renews: bool,
 }
 
 impl Exchange {
@@ -106,33 +115,36 @@ impl Exchange {
             (Phase::Fresh, Input::Start) => self.begin(session, now),
             (Phase::Joining(ticket), Input::FlightMoved | Input::Elapsed) => {
                 match session.tokens.failure(ticket, self.deadline) {
-                    Some(error) => self.done(Err(error)),
+                    Some(error) => self.done(session, Err(error)),
                     None => self.begin(session, now),
                 }
             }
             (Phase::LoggingIn(login), input) => self.log_in(session, now, login, input),
+            (Phase::Refreshing(login), input) => self.refresh(session, now, login, input),
             (Phase::Calling, input) => {
                 let progress = self.attempt.step(session, now, input);
                 self.call(session, now, progress)
             }
-            (Phase::Fresh | Phase::Joining(_) | Phase::Done, _) => self.done(Err(
-                Error::new(Code::Internal).because("an exchange was given an input that it did not wait for")
-            )),
+            (Phase::Fresh | Phase::Joining(_) | Phase::Done, _) => self.done(
+                session,
+                Err(Error::new(Code::Internal).because("an exchange was given an input that it did not wait for")),
+            ),
         }
     }
 
     /// The caller went away: whoever waits for this exchange's log-in must not wait any longer.
     pub fn abandon(&mut self, session: &mut Session) {
-        if let Phase::LoggingIn(login) = std::mem::replace(&mut self.phase, Phase::Done) {
+        if let Phase::LoggingIn(login) | Phase::Refreshing(login) = std::mem::replace(&mut self.phase, Phase::Done) {
             session.tokens.abandon(login.ticket);
         }
     }
 
     /// The one way out: whatever ended the call, a change whose earlier try is in doubt is not said
     /// to have failed.
-    fn done(&mut self, result: Result<Answer>) -> Step {
+    fn done(&mut self, session: &Session, result: Result<Answer>) -> Step {
         self.phase = Phase::Done;
-        let in_doubt = self.attempt.in_doubt() && self.spec.replay != Replay::Idempotent;
+        let is_change = self.spec.replay != Replay::Idempotent && session.rules.keep(Rule::DoubtIsTold);
+        let in_doubt = self.attempt.in_doubt() && is_change;
         Step::Done(result.map_err(|error| if in_doubt { error.into_indeterminate() } else { error }))
     }
 
@@ -140,8 +152,8 @@ impl Exchange {
     fn close(&mut self, session: &mut Session, now: Duration, input: Input) -> Step {
         let sent = matches!(self.phase, Phase::Calling) && matches!(input, Input::Response(_) | Input::Failed(_));
         match sent.then(|| self.attempt.step(session, now, input)) {
-            Some(Progress::Done(result)) => self.done(result),
-            _ => self.done(Err(Error::new(Code::ClientClosed).about(self.spec.path().to_owned()))),
+            Some(Progress::Done(result)) => self.done(session, result),
+            _ => self.done(session, Err(Error::new(Code::ClientClosed).about(self.spec.path().to_owned()))),
         }
     }
 
@@ -150,34 +162,109 @@ impl Exchange {
         self.generation
     }
 
+    /// Whether a try may have been executed without our having seen its answer.
+    pub fn in_doubt(&self) -> bool {
+        self.attempt.in_doubt()
+    }
+
+    /// Such a try was made before this exchange.
+    pub fn doubt(&mut self) {
+        self.attempt.doubt();
+    }
+
+    /// The node that was asked last.
+    pub fn node(&self) -> Option<NodeId> {
+        self.attempt.node()
+    }
+
     /// Gets hold of a token where the call needs one, then makes the call.
     fn begin(&mut self, session: &mut Session, now: Duration) -> Step {
         match &self.spec.bearer {
             Bearer::Nobody => {}
             Bearer::Token(token) => self.attempt.carry(token.clone()),
-            Bearer::Client => match session.tokens.need(now) {
+            Bearer::Client => match session.tokens.need(now, session.rules) {
                 Ok(Need::Use(token, generation)) => {
                     self.generation = Some(generation);
                     self.attempt.carry(token);
+                }
+                Ok(Need::Refresh(refresh, token, generation)) => {
+                    let Refresh { ticket, call, renews } = refresh;
+                    self.generation = Some(generation);
+                    self.attempt.carry(token);
+                    let until = now.saturating_add(REFRESH_LIMIT);
+                    let mut attempt = self.attempt.sibling(call.spec.clone()).until(until);
+                    let login = match renews {
+                        Some(token) => {
+                            attempt.carry(token);
+                            LogIn { ticket, call, attempt, renews: true }
+                        }
+                        None => LogIn { ticket, call, attempt, renews: false },
+                    };
+                    return self.refresh(session, now, Box::new(login), Input::Start);
                 }
                 Ok(Need::Join(ticket, lease)) => {
                     let left = self.deadline.saturating_sub(now);
                     if left.is_zero() {
                         let error = Error::new(Code::DeadlineExceeded).about(self.spec.path().to_owned());
-                        return self.done(Err(error.because("a log-in that it waited for took too long")));
+                        return self.done(session, Err(error.because("a log-in that it waited for took too long")));
                     }
                     self.phase = Phase::Joining(ticket);
                     return Step::Join(ticket, lease.min(left));
                 }
                 Ok(Need::LogIn(ticket, call)) => {
                     let attempt = self.attempt.sibling(call.spec.clone());
-                    return self.log_in(session, now, Box::new(LogIn { ticket, call, attempt }), Input::Start);
+                    let login = LogIn { ticket, call, attempt, renews: false };
+                    return self.log_in(session, now, Box::new(login), Input::Start);
                 }
-                Err(error) => return self.done(Err(error.about(self.spec.path().to_owned()))),
+                Err(error) => return self.done(session, Err(error.about(self.spec.path().to_owned()))),
             },
         }
+        self.start(session, now)
+    }
+
+    /// The token, where one is needed, is at hand.
+    fn start(&mut self, session: &mut Session, now: Duration) -> Step {
         let progress = self.attempt.step(session, now, Input::Start);
         self.call(session, now, progress)
+    }
+
+    /// Renews or replaces the token on the way. Whatever becomes of it, the call is made with a token
+    /// that was good when this began.
+    fn refresh(&mut self, session: &mut Session, now: Duration, mut login: Box<LogIn>, input: Input) -> Step {
+        if !session.tokens.keep(login.ticket, now) {
+            return self.begin(session, now);
+        }
+        let outcome = match login.attempt.step(session, now, input) {
+            Progress::Next(step) => return self.hold(session, now, step, Phase::Refreshing, login),
+            Progress::Done(Ok(answer)) => login.call.read(answer),
+            Progress::TokenDead(error) | Progress::Done(Err(error)) => Err(error),
+        };
+        let refreshed = match outcome {
+            Ok(grant) if login.renews => Refreshed::Renewed(grant, login.attempt.sent()),
+            Ok(grant) => Refreshed::Replaced(grant, login.attempt.sent()),
+            Err(error) if error.is_retryable() || !login.renews => Refreshed::NotNow,
+            Err(_) => Refreshed::Refused,
+        };
+        if let Some(generation) = self.generation {
+            session.tokens.refreshed(login.ticket, generation, refreshed, now);
+        }
+        self.start(session, now)
+    }
+
+    /// Keeps the flight while its next step is done.
+    fn hold(
+        &mut self,
+        session: &mut Session,
+        now: Duration,
+        step: Step,
+        phase: fn(Box<LogIn>) -> Phase,
+        login: Box<LogIn>,
+    ) -> Step {
+        if let Step::Wait(duration) | Step::Join(_, duration) = &step {
+            session.tokens.keep(login.ticket, now.saturating_add(*duration));
+        }
+        self.phase = phase(login);
+        step
     }
 
     fn log_in(&mut self, session: &mut Session, now: Duration, mut login: Box<LogIn>, input: Input) -> Step {
@@ -186,21 +273,13 @@ impl Exchange {
             return self.begin(session, now);
         }
         let result = match login.attempt.step(session, now, input) {
-            Progress::Send(request, limit) => {
-                self.phase = Phase::LoggingIn(login);
-                return Step::Send(request, limit);
-            }
-            Progress::Wait(duration) => {
-                session.tokens.keep(login.ticket, now.saturating_add(duration));
-                self.phase = Phase::LoggingIn(login);
-                return Step::Wait(duration);
-            }
+            Progress::Next(step) => return self.hold(session, now, step, Phase::LoggingIn, login),
             Progress::TokenDead(error) | Progress::Done(Err(error)) => {
                 // Who has more time than this exchange had may try on; a refusal holds for all.
                 let told =
                     if login.attempt.has_expired() { self.deadline.saturating_add(GRACE) } else { Duration::MAX };
                 session.tokens.fail(login.ticket, error.clone(), told);
-                return self.done(Err(error));
+                return self.done(session, Err(error));
             }
             Progress::Done(Ok(answer)) => login.call.read(answer),
         };
@@ -212,27 +291,28 @@ impl Exchange {
             Err(error) => {
                 let error = login.attempt.place(session, error);
                 session.tokens.fail(login.ticket, error.clone(), Duration::MAX);
-                self.done(Err(error))
+                self.done(session, Err(error))
             }
         }
     }
 
     fn call(&mut self, session: &mut Session, now: Duration, progress: Progress) -> Step {
-        let step = match progress {
-            Progress::Send(request, limit) => Step::Send(request, limit),
-            Progress::Wait(duration) => Step::Wait(duration),
-            Progress::Done(result) => return self.done(result),
+        match progress {
+            Progress::Next(step) => {
+                self.phase = Phase::Calling;
+                step
+            }
+            Progress::Done(result) => self.done(session, result),
             Progress::TokenDead(error) => {
-                let evicted = self.generation.is_some_and(|generation| session.tokens.evict(generation));
+                let rules = session.rules;
+                let evicted = self.generation.is_some_and(|generation| session.tokens.evict(generation, rules));
                 if !evicted || self.replaced {
-                    return self.done(Err(error));
+                    return self.done(session, Err(error));
                 }
                 self.replaced = true;
-                return self.begin(session, now);
+                self.begin(session, now)
             }
-        };
-        self.phase = Phase::Calling;
-        step
+        }
     }
 
     /// Adds node and number of tries to an error of the call's reader.

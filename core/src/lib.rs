@@ -23,7 +23,8 @@
 //! | `drive` | the host trait, and the one driver |
 //! | `operation` | what a user asks for: read, write, rotate, delete, versions; what an operator does |
 //! | [`sys`] | what the operator's calls take and answer |
-//! | `session` | what operations share: the token, the nodes' health, log-ins under way |
+//! | `session` | what operations share: the token, the nodes' health, what was seen, who is logging in |
+//! | `rules` | the rules of the machine by name, for the simulator to leave one out |
 //! | `secret` | values that wipe themselves and leave only through `expose` |
 //! | [`error`] | every error code, in one table |
 
@@ -36,6 +37,7 @@ mod call;
 mod drive;
 mod exchange;
 mod operation;
+mod rules;
 mod secret;
 mod session;
 
@@ -54,10 +56,12 @@ pub mod sys {
 pub use call::auth::{Renewal, TokenInfo};
 pub use call::kv2::{Version, Versions, Written};
 pub use config::Settings;
-pub use drive::Host;
+pub use drive::{Host, Notice};
 pub use error::{Code, Error, Family, Result};
 pub use operation::sys::Sys;
-pub use operation::{Change, Client};
+pub use operation::{Apply, ApplyError, Change, Client, Generator, ReadOptions, Rotated, Rotation};
+#[cfg(feature = "broken-rules")]
+pub use rules::Rule;
 pub use secret::{MAX_DEPTH, Secret, SecretValue};
 pub use session::Now;
 pub use uri::SecretUri;

@@ -4,9 +4,11 @@
 //! admits it, a place under the concurrency limit is taken, and one deadline holds for all the
 //! calls that follow.
 
+mod fresh;
 mod kv2;
 mod rotation;
 mod secrets;
+mod settle;
 pub(crate) mod sys;
 
 use std::sync::Arc;
@@ -26,7 +28,8 @@ use crate::session::places::{Place, Places};
 use crate::session::token::Generation;
 use crate::uri::path::ApiPath;
 
-pub use rotation::Change;
+pub use fresh::ReadOptions;
+pub use rotation::{Apply, ApplyError, Change, Generator, Rotated, Rotation};
 
 /// A client of one OpenBao cluster, on the input and output of a host.
 ///
@@ -112,11 +115,40 @@ impl<H: Host> Client<H> {
         let call = call::auth::renew_self(increment)?;
         let note = |renewal: Renewal, generation| {
             if let Some(generation) = generation {
-                self.shared.with(|session| session.tokens.renewed(generation, renewal.lease_duration(), sent));
+                self.shared.with(|session| session.tokens.renewed(generation, renewal.clone(), sent));
             }
             Ok(renewal)
         };
         self.begin().await?.run_then(call, note).await
+    }
+
+    /// Revokes the client's own token, where it has one, and closes the client as [`Client::close`] does.
+    ///
+    /// End point: `POST auth/token/revoke-self`.
+    ///
+    /// # Errors
+    /// Those of the network; the client is closed all the same, and the token ends with its lease.
+    pub async fn revoke_self(&self) -> Result<()> {
+        let result = match self.shared.with(|session| session.tokens.in_use()) {
+            Some(token) => {
+                let call = call::auth::revoke_self().borne_by(token);
+                match self.begin().await {
+                    Ok(operation) => operation.run(call).await,
+                    Err(error) => Err(error),
+                }
+            }
+            None => Ok(()),
+        };
+        self.close();
+        result
+    }
+
+    /// The same client without one rule of the machine; see [`Rule`](crate::Rule).
+    #[cfg(feature = "broken-rules")]
+    #[must_use]
+    pub fn without(self, rule: crate::Rule) -> Self {
+        self.shared.with(|session| session.rules = crate::rules::Rules::without(rule));
+        self
     }
 
     /// Starts an operation: takes a place under the concurrency limit and sets the deadline.
@@ -162,18 +194,58 @@ impl<H: Host> Operation<'_, H> {
         call: Call<T>,
         conclude: impl FnOnce(T, Option<Generation>) -> Result<U>,
     ) -> Result<U> {
+        let (value, exchange) = match self.once(&call).await {
+            // Every node that was asked is behind: what needs the leader is not.
+            Err(error) if error.code() == Code::StaleRead && self.node.is_none() => self.strongly(&call).await?,
+            result => result?,
+        };
+        let result = conclude(value, exchange.generation());
+        result.map_err(|error| self.place(&exchange, error))
+    }
+
+    /// Makes a call and reads its answer.
+    async fn once<T>(&self, call: &Call<T>) -> Result<(T, Exchange)> {
         let (answer, exchange) = self.carry_out(call.spec.clone()).await?;
-        let result = call.read(answer).and_then(|value| conclude(value, exchange.generation()));
-        result.map_err(|error| self.client.shared.with(|session| exchange.place(session, error)))
+        self.placed(call.read(answer), exchange)
     }
 
     /// What is the same for all calls, compiled once for all of them: wasm is paid by the byte.
     async fn carry_out(&self, spec: Arc<Spec>) -> Result<(Answer, Exchange)> {
+        self.carry_out_in(spec, self.node, self.deadline, false).await
+    }
+
+    /// At one node, within so long, after a try of the same call that is in doubt or not.
+    async fn carry_out_in(
+        &self,
+        spec: Arc<Spec>,
+        node: Option<NodeId>,
+        deadline: Duration,
+        in_doubt: bool,
+    ) -> Result<(Answer, Exchange)> {
         let Client { host, shared, .. } = self.client;
         let mut seed = [0; 8];
         host.random(&mut seed);
-        let mut exchange = Exchange::new(spec, self.node, self.deadline, u64::from_ne_bytes(seed));
+        let mut exchange = Exchange::new(spec, node, deadline, u64::from_ne_bytes(seed));
+        if in_doubt {
+            exchange.doubt();
+        }
         let answer = drive(host, shared, &mut exchange).await?;
         Ok((answer, exchange))
+    }
+
+    fn session<T>(&self, look: impl FnOnce(&mut Session) -> T) -> T {
+        self.client.shared.with(look)
+    }
+
+    /// Adds node and number of tries to an error that was found after the exchange.
+    fn place(&self, exchange: &Exchange, error: Error) -> Error {
+        self.session(|session| exchange.place(session, error))
+    }
+
+    fn placed<T>(&self, result: Result<T>, exchange: Exchange) -> Result<(T, Exchange)> {
+        match result {
+            Ok(value) => Ok((value, exchange)),
+            Err(error) => Err(self.place(&exchange, error)),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use baokit_core::{Change, Result, Versions, Written};
+use baokit_core::{Change, ReadOptions, Result, Versions, Written};
 use wasm_bindgen::prelude::*;
 
 use crate::host::FetchHost;
@@ -96,7 +96,7 @@ impl RawClient {
     /// Reads below the level of URIs.
     #[wasm_bindgen(js_name = kv2Read)]
     pub fn kv2_read(&self, mount: String, path: String, version: Option<u64>) -> RawTask {
-        self.run(|core| async move { core.kv2_read(&mount, &path, version).await }, RawSecret::of)
+        self.run(|core| async move { core.kv2_read(&mount, &path, version, ReadOptions::new()).await }, RawSecret::of)
     }
 
     /// Writes below the level of URIs. `data` is JSON.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{io, iter};
 
 use baokit_core::http::{CONNECT_TIMEOUT, Failure, FailureKind, MAX_ANSWER_BYTES, Method, Request, Response, Transfer};
-use baokit_core::{Code, Error, Host, Now, Result, Settings};
+use baokit_core::{Code, Error, Host, Notice, Now, Result, Settings};
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -84,6 +84,10 @@ impl Host for NativeHost {
             Err(failure) => tracing::debug!(method, node, target, kind = ?failure.kind(), ?elapsed, "not answered"),
         }
         result
+    }
+
+    fn notice(&self, notice: &Notice<'_>) {
+        tracing::warn!("{notice}");
     }
 
     async fn sleep(&self, duration: Duration) {

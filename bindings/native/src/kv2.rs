@@ -6,7 +6,7 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use baokit_core::{Result, Secret, SecretValue, Versions, Written};
+use baokit_core::{ReadOptions, Result, Secret, SecretValue, Versions, Written};
 
 use crate::host::NativeHost;
 
@@ -28,7 +28,7 @@ impl Kv2 {
     /// Reads a secret; await it, or name a version first. End point: `GET mount/data/path`.
     #[must_use = "a read does nothing until it is awaited"]
     pub fn read(&self, path: impl Into<String>) -> Read {
-        Read { kv2: self.clone(), path: path.into(), version: None }
+        Read { kv2: self.clone(), path: path.into(), version: None, options: ReadOptions::new() }
     }
 
     /// Writes a whole secret; await it, or give the check-and-set parameter first. End point:
@@ -69,12 +69,25 @@ pub struct Read {
     kv2: Kv2,
     path: String,
     version: Option<u64>,
+    options: ReadOptions,
 }
 
 impl Read {
     /// Reads this version instead of the newest; versions count from 1.
     pub fn version(mut self, version: u64) -> Self {
         self.version = Some(version);
+        self
+    }
+
+    /// The newest version must be this one or a later one; see [`ReadOptions::min_version`].
+    pub fn min_version(mut self, version: u64) -> Self {
+        self.options = self.options.min_version(version);
+        self
+    }
+
+    /// The answer must come from the leader as it is at this moment; see [`ReadOptions::strong`].
+    pub fn strong(mut self) -> Self {
+        self.options = self.options.strong();
         self
     }
 }
@@ -84,8 +97,8 @@ impl IntoFuture for Read {
     type IntoFuture = Boxed<Secret>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { kv2: Kv2 { core, mount }, path, version } = self;
-        Box::pin(async move { core.kv2_read(&mount, &path, version).await })
+        let Self { kv2: Kv2 { core, mount }, path, version, options } = self;
+        Box::pin(async move { core.kv2_read(&mount, &path, version, options).await })
     }
 }
 

@@ -39,7 +39,9 @@ pub use baokit_core::config::{Credential, Origin, Pem, Settings, SettingsBuilder
 pub use baokit_core::error::{Code, Error, Family, Result};
 pub use baokit_core::sys;
 pub use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
-pub use baokit_core::{Change, MAX_DEPTH, Renewal, Secret, SecretValue, TokenInfo, Version, Versions, Written};
+pub use baokit_core::{
+    Change, MAX_DEPTH, ReadOptions, Renewal, Secret, SecretValue, TokenInfo, Version, Versions, Written,
+};
 pub use builder::Builder;
 pub use client::{Client, Sys};
 pub use host::NativeHost;

@@ -72,6 +72,7 @@ const fn refused(text: &'static str, code: Code) -> Phrase {
 static PHRASES: &[Phrase] = &[
     phrase("check-and-set parameter did not match the current version", Code::CasConflict),
     phrase("metadata check-and-set parameter does not match the current version", Code::CasConflict),
+    phrase("metadata_cas must be 0 when creating new metadata", Code::CasConflict),
     phrase("check-and-set parameter required for this call", Code::CasRequired),
     phrase("no handler for route", Code::MountNotFound),
     phrase("unsupported path", Code::NotSupported),
@@ -155,6 +156,16 @@ impl Said {
         }
     }
 
+    /// Whether it is a refusal that another node may not give: a policy reaches a standby after 100 ms, a
+    /// mount after a second.
+    pub fn may_be_late(self) -> bool {
+        match self {
+            Self::MissingRight => true,
+            Self::Phrase(phrase, _) => phrase.code == Code::MountNotFound,
+            _ => false,
+        }
+    }
+
     /// The error for an answer that is no success and that its call has no better reading of.
     pub fn into_error(self, spec: &Spec, status: u16) -> Error {
         let (code, reason) = match (self, status) {
@@ -200,6 +211,17 @@ struct Envelope<T> {
 impl Answer {
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.response.status())
+    }
+
+    /// Whether OpenBao has nothing there: no key, no version, no entry of a list.
+    pub fn is_of_nothing(&self) -> bool {
+        self.response.status() == 404 && self.said == Some(Said::Nothing)
+    }
+
+    /// Whether it may be about a version that is deleted or destroyed: a 404 with the document of a
+    /// success.
+    pub fn is_of_gone(&self) -> bool {
+        self.response.status() == 404 && self.said == Some(Said::Foreign)
     }
 
     /// The error for an answer that is no success.

@@ -5,7 +5,7 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Replay};
+use super::{Answer, Call, Replay, Spec};
 use crate::config::check_token;
 use crate::error::{Code, Error, Result};
 use crate::http::Method;
@@ -18,6 +18,9 @@ pub(crate) struct Grant {
     pub token: SecretString,
     /// Seconds; 0 means that the token does not expire.
     pub lease_duration: u64,
+    /// Whether a renewal can lengthen its lease.
+    #[serde(default)]
+    pub renewable: bool,
 }
 
 impl fmt::Debug for Grant {
@@ -44,18 +47,19 @@ struct AppRoleBody<'a> {
 pub(crate) fn app_role_login(mount: &ApiPath, role_id: &SecretString, secret_id: &SecretString) -> Result<Call<Grant>> {
     let body = AppRoleBody { role_id: role_id.expose_secret(), secret_id: secret_id.expose_secret() };
     let target = format!("/v1/auth/{}/login", mount.wire());
-    let call = Call::with_body(Method::Post, target, Replay::Idempotent, &body, |spec, answer| {
-        let grant = answer.document::<AuthAnswer<Grant>>(spec)?.auth;
-        // It goes into a header from now on.
-        match check_token("client_token", &grant.token) {
-            Ok(()) => Ok(grant),
-            Err(_) => {
-                let error = Error::new(Code::MalformedAnswer).about(spec.path().to_owned());
-                Err(error.because("a token with characters that none may have"))
-            }
+    Ok(Call::with_body(Method::Post, target, Replay::Idempotent, &body, grant)?.unauthenticated())
+}
+
+fn grant(spec: &Spec, answer: Answer) -> Result<Grant> {
+    let grant = answer.document::<AuthAnswer<Grant>>(spec)?.auth;
+    // It goes into a header from now on.
+    match check_token("client_token", &grant.token) {
+        Ok(()) => Ok(grant),
+        Err(_) => {
+            let error = Error::new(Code::MalformedAnswer).about(spec.path().to_owned());
+            Err(error.because("a token with characters that none may have"))
         }
-    })?;
-    Ok(call.unauthenticated())
+    }
 }
 
 /// What OpenBao says of the client's own token.
@@ -155,7 +159,19 @@ impl Renewal {
 /// OpenBao takes the increment as the new rest of the lease: a small one shortens it.
 pub(crate) fn renew_self(increment: Option<u64>) -> Result<Call<Renewal>> {
     let body = RenewBody { increment: increment.map(|seconds| format!("{seconds}s")) };
-    Call::with_body(Method::Post, "/v1/auth/token/renew-self".to_owned(), Replay::Idempotent, &body, |spec, answer| {
+    Call::with_body(Method::Post, RENEW_SELF.to_owned(), Replay::Idempotent, &body, |spec, answer| {
         answer.document::<AuthAnswer<Renewal>>(spec).map(|answer| answer.auth)
     })
+}
+
+const RENEW_SELF: &str = "/v1/auth/token/renew-self";
+
+/// `POST auth/token/renew-self` by the token's own period. The answer has the form of a log-in's.
+pub(crate) fn renew_self_as_grant() -> Call<Grant> {
+    Call::new(Method::Post, RENEW_SELF.to_owned(), Replay::Idempotent, grant)
+}
+
+/// `POST auth/token/revoke-self`. A second one finds no token.
+pub(crate) fn revoke_self() -> Call<()> {
+    Call::new(Method::Post, "/v1/auth/token/revoke-self".to_owned(), Replay::Idempotent, Answer::nothing)
 }

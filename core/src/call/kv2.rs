@@ -6,11 +6,11 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::answer::Said;
 use super::{Answer, Call, Replay};
 use crate::error::{Code, Error, Result};
 use crate::http::Method;
-use crate::secret::{MAX_DEPTH, Secret, SecretValue, require_depth};
+use crate::secret::{MAX_DEPTH, Secret, SecretValue, require_depth, require_exact};
+use crate::session::floors::Sighting;
 use crate::uri::SecretUri;
 use crate::uri::path::{Mount, SecretPath};
 
@@ -35,7 +35,22 @@ impl<'a> Address<'a> {
         Self { mount, path }
     }
 
-    fn target(self, endpoint: &str) -> String {
+    /// Mount and path, by which a client remembers what it has seen of the secret.
+    pub fn key(self) -> String {
+        [self.mount, "/", self.path].concat()
+    }
+
+    /// The path of its metadata as OpenBao's policies name it, for error texts.
+    pub fn metadata_path(self) -> String {
+        [self.mount, "/metadata/", self.path].concat()
+    }
+
+    /// Mount and path as on the wire.
+    pub fn parts(self) -> (&'a str, &'a str) {
+        (self.mount, self.path)
+    }
+
+    pub(super) fn target(self, endpoint: &str) -> String {
         ["/v1/", self.mount, "/", endpoint, "/", self.path].concat()
     }
 }
@@ -46,9 +61,9 @@ pub(crate) enum Held {
     /// Data that can be read.
     Data(Secret),
     /// Deleted, can be undeleted.
-    Deleted { version: u64, deletion_time: String },
+    Deleted { version: u64, created_time: String, deletion_time: String },
     /// Destroyed for good.
-    Destroyed { version: u64 },
+    Destroyed { version: u64, created_time: String },
     /// No such key, or no such version.
     Nothing,
 }
@@ -58,8 +73,19 @@ impl Held {
     pub fn version(&self) -> u64 {
         match self {
             Self::Data(secret) => secret.version,
-            Self::Deleted { version, .. } | Self::Destroyed { version } => *version,
+            Self::Deleted { version, .. } | Self::Destroyed { version, .. } => *version,
             Self::Nothing => 0,
+        }
+    }
+
+    /// What it shows of the secret.
+    pub fn sighting(&self) -> Sighting {
+        match self {
+            Self::Data(secret) => Sighting::of(secret.version, &secret.created_time, Some(false)),
+            Self::Deleted { version, created_time, .. } | Self::Destroyed { version, created_time } => {
+                Sighting::of(*version, created_time, Some(true))
+            }
+            Self::Nothing => Sighting::default(),
         }
     }
 }
@@ -99,12 +125,12 @@ pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Held> {
     }
     Call::new(Method::Get, target, Replay::Idempotent, |spec, answer| {
         let found = answer.is_success();
-        let DataAnswer { data, metadata } = match (answer.response.status(), answer.said) {
-            (404, Some(Said::Nothing)) => return Ok(Held::Nothing),
-            // A deleted version answers 404 with the document of a success.
-            (404, Some(Said::Foreign)) => answer.data_whatever(spec)?,
-            _ => answer.data(spec)?,
-        };
+        if answer.is_of_nothing() {
+            return Ok(Held::Nothing);
+        }
+        // A deleted version answers 404 with the document of a success.
+        let DataAnswer { data, metadata } =
+            if answer.is_of_gone() { answer.data_whatever(spec)? } else { answer.data(spec)? };
         let DataMetadata { version, created_time, deletion_time, destroyed, custom_metadata } = metadata;
         let custom_metadata = custom_metadata.unwrap_or_default();
         let data = match data {
@@ -114,8 +140,8 @@ pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Held> {
         };
         Ok(match data {
             Some(value) => Held::Data(Secret { version, created_time, custom_metadata, value }),
-            None if destroyed => Held::Destroyed { version },
-            None => Held::Deleted { version, deletion_time },
+            None if destroyed => Held::Destroyed { version, created_time },
+            None => Held::Deleted { version, created_time, deletion_time },
         })
     })
 }
@@ -141,6 +167,10 @@ pub struct Written {
 }
 
 impl Written {
+    pub(crate) fn new(version: u64, created_time: String) -> Self {
+        Self { version, created_time }
+    }
+
     /// The version, counted from 1.
     #[must_use]
     pub fn version(&self) -> u64 {
@@ -154,12 +184,32 @@ impl Written {
     }
 }
 
+/// What became of a write.
+#[derive(Debug)]
+pub(crate) enum Wrote {
+    Version(Written),
+    /// The check-and-set parameter did not match, if the node that says so is to be believed, and if it
+    /// was not an earlier try of the same write that moved the version.
+    Mismatch(Error),
+}
+
 /// `POST mount/data/path`. With `cas` it can be sent again without making a second version.
-pub(crate) fn write(at: Address<'_>, data: &SecretValue, cas: Option<u64>) -> Result<Call<Written>> {
+pub(crate) fn write(at: Address<'_>, data: &SecretValue, cas: Option<u64>) -> Result<Call<Wrote>> {
     let replay = if cas.is_some() { Replay::Guarded } else { Replay::Unsafe };
     require_depth(data, MAX_DEPTH)?;
+    require_exact(data).map_err(|error| error.about(at.key()))?;
     let body = WriteBody { data: data.expose(), options: cas.map(|cas| WriteOptions { cas }) };
-    Call::with_body(Method::Post, at.target("data"), replay, &body, |spec, answer| answer.data(spec))
+    Call::with_body(Method::Post, at.target("data"), replay, &body, |spec, answer| {
+        if answer.response.status() == 204 {
+            let reason = "the mount answers as KVv1 does; what it stored lies at data/ below it";
+            return Err(Error::new(Code::UnsupportedEngine).about(spec.path().to_owned()).because(reason));
+        }
+        if answer.is_success() {
+            return answer.data(spec).map(Wrote::Version);
+        }
+        let error = answer.into_error(spec);
+        if error.code() == Code::CasConflict { Ok(Wrote::Mismatch(error)) } else { Err(error) }
+    })
 }
 
 /// `DELETE mount/data/path`: deletes whatever version is the newest when it arrives, so that a
@@ -216,6 +266,7 @@ impl Version {
 /// The versions of a secret that OpenBao still knows, oldest first.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Versions {
+    metadata_version: u64,
     current_version: u64,
     versions: Vec<Version>,
     custom_metadata: BTreeMap<String, String>,
@@ -228,10 +279,25 @@ impl Versions {
         self.current_version
     }
 
+    /// The version of the metadata itself, which `metadata_cas` compares; 0 where it was never written.
+    #[must_use]
+    pub fn metadata_version(&self) -> u64 {
+        self.metadata_version
+    }
+
     /// The versions, oldest first. Those beyond `max_versions` have been pruned.
     #[must_use]
     pub fn versions(&self) -> &[Version] {
         &self.versions
+    }
+
+    /// What it shows of the secret. Whether a version is deleted is left to reads of its data: here a
+    /// deletion can lie ahead, by the server's clock.
+    pub(crate) fn sighting(&self) -> Sighting {
+        match self.versions.iter().rev().find(|version| version.version == self.current_version) {
+            Some(newest) => Sighting::of(newest.version, &newest.created_time, newest.destroyed.then_some(true)),
+            None => Sighting { version: self.current_version, ..Sighting::default() },
+        }
     }
 
     /// The key's `custom_metadata`.
@@ -252,6 +318,8 @@ impl std::fmt::Debug for Versions {
 
 #[derive(Deserialize)]
 struct MetadataAnswer {
+    #[serde(default)]
+    current_metadata_version: u64,
     current_version: u64,
     #[serde(default)]
     versions: BTreeMap<u64, VersionAnswer>,
@@ -268,13 +336,14 @@ struct VersionAnswer {
     destroyed: bool,
 }
 
-/// `GET mount/metadata/path`.
-pub(crate) fn metadata(at: Address<'_>) -> Call<Versions> {
+/// `GET mount/metadata/path`; none where there is no such secret.
+pub(crate) fn metadata(at: Address<'_>) -> Call<Option<Versions>> {
     Call::new(Method::Get, at.target("metadata"), Replay::Idempotent, |spec, answer| {
-        if answer.said == Some(Said::Nothing) && answer.response.status() == 404 {
-            return Err(Error::new(Code::SecretNotFound).about(spec.path().to_owned()));
+        if answer.is_of_nothing() {
+            return Ok(None);
         }
-        let MetadataAnswer { current_version, versions, custom_metadata } = answer.data(spec)?;
+        let MetadataAnswer { current_metadata_version, current_version, versions, custom_metadata } =
+            answer.data(spec)?;
         let versions = versions
             .into_iter()
             .map(|(version, VersionAnswer { created_time, deletion_time, destroyed })| {
@@ -282,6 +351,7 @@ pub(crate) fn metadata(at: Address<'_>) -> Call<Versions> {
                 Version { version, created_time, deletion_time, destroyed }
             })
             .collect();
-        Ok(Versions { current_version, versions, custom_metadata: custom_metadata.unwrap_or_default() })
+        let (metadata_version, custom_metadata) = (current_metadata_version, custom_metadata.unwrap_or_default());
+        Ok(Some(Versions { metadata_version, current_version, versions, custom_metadata }))
     })
 }

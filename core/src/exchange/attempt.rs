@@ -1,6 +1,6 @@
 //! Carrying out one call with a given token: which node to ask, what to send again, when to stop.
 //!
-//! The only place where a retry is decided. The rules, and the faults that they answer:
+//! The only place where a retry is decided (redirects are in [`super::redirect`]). The rules, and the faults that they answer:
 //! - every try goes to another node, and only when all have failed it waits: an election or a dead
 //!   node costs one round trip, an outage is not hammered;
 //! - a change that no guard protects is not sent again once a byte of it may have left: a request
@@ -8,31 +8,41 @@
 //! - a redirect is followed to a configured node and for the very same path only: everything else
 //!   would carry the token to a stranger, or to another secret;
 //! - a read says how much of the cluster's state the client has seen: a standby is behind the leader,
-//!   and would answer with what was there before the client's own write.
+//!   and would answer with what was there before the client's own write. An answer that is behind all
+//!   the same comes from a leader that was deposed while it slept; it is asked elsewhere;
+//! - a refusal (a missing right, a mount that is not there) is confirmed by another node: a policy
+//!   reaches a standby after 100 ms, a mount after a second;
+//! - while no node serves, one operation at a time asks on behalf of all ([`crate::session::recovery`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::Input;
 use super::backoff::Backoff;
 use super::verdict::{self, Executed, Verdict};
+use super::{Input, Step};
+use crate::call::answer::Said;
 use crate::call::{Answer, Replay, Spec};
-use crate::config::Origin;
 use crate::error::{Code, Error, Result};
 use crate::http::{Header, Method, Request, Response};
+use crate::rules::Rule;
 use crate::session::Session;
+use crate::session::consistency::{Mark, Noted};
 use crate::session::nodes::NodeId;
+use crate::session::recovery::Entry;
 
 /// The longest that one request may take; the deadline shortens it.
 const TRY_LIMIT: Duration = Duration::from_secs(5);
 
+/// A try that was cut off earlier than this, by a short deadline, says nothing about its node.
+const FAIR_TRY: Duration = Duration::from_secs(1);
+
 /// What the attempt wants next.
 #[derive(Debug)]
 pub(super) enum Progress {
-    Send(Request, Duration),
-    Wait(Duration),
+    /// This is to be done first.
+    Next(Step),
     /// The server does not know the token. With another, [`Attempt::step`] may be started again.
     TokenDead(Error),
     Done(Result<Answer>),
@@ -40,20 +50,21 @@ pub(super) enum Progress {
 
 #[derive(Debug)]
 pub(super) struct Attempt {
-    spec: Arc<Spec>,
+    pub(super) spec: Arc<Spec>,
     /// The only node that is asked, where the caller named one.
-    only: Option<NodeId>,
-    token: Option<Arc<SecretString>>,
+    pub(super) only: Option<NodeId>,
+    pub(super) token: Option<Arc<SecretString>>,
     deadline: Duration,
     backoff: Backoff,
-    node: Option<NodeId>,
+    pub(super) node: Option<NodeId>,
     /// The nodes that were asked since the last wait.
-    asked: Vec<NodeId>,
+    pub(super) asked: Vec<NodeId>,
     tries: u32,
-    /// When the last request was sent.
+    /// When the last request was sent, and how far a state it asked for.
     sent: Duration,
+    asked_for: Option<Arc<Mark>>,
     /// Whether a try may have been executed without our having seen its answer.
-    in_doubt: bool,
+    pub(super) in_doubt: bool,
     /// Why the last try failed.
     cause: Option<Error>,
     /// What throttled us since the last wait, and the longest wait that was asked for.
@@ -62,6 +73,15 @@ pub(super) struct Attempt {
     expired: bool,
     /// Handshakes that failed in a row: when it is all nodes', waiting will not mend it.
     tls_failures: usize,
+    /// What one node refused, until another has been asked.
+    refusal: Option<Box<Refusal>>,
+}
+
+/// A refusal, as it is passed on where no other node can be asked.
+#[derive(Debug)]
+enum Refusal {
+    Final(Response, Option<Said>),
+    TokenDead(Error),
 }
 
 impl Attempt {
@@ -80,12 +100,25 @@ impl Attempt {
             asked: Vec::new(),
             tries: 0,
             sent: Duration::ZERO,
+            asked_for: None,
             in_doubt: false,
             cause: None,
             throttled: None,
             expired: false,
             tls_failures: 0,
+            refusal: None,
         }
+    }
+
+    /// The same attempt, for so long at most.
+    pub fn until(mut self, deadline: Duration) -> Self {
+        self.deadline = self.deadline.min(deadline);
+        self
+    }
+
+    /// A try before this attempt may have been executed without our having seen its answer.
+    pub fn doubt(&mut self) {
+        self.in_doubt = true;
     }
 
     /// Another call under the same deadline.
@@ -105,6 +138,11 @@ impl Attempt {
     /// Whether a try may have been executed without our having seen its answer.
     pub fn in_doubt(&self) -> bool {
         self.in_doubt
+    }
+
+    /// The node that was asked last.
+    pub fn node(&self) -> Option<NodeId> {
+        self.node
     }
 
     /// Whether it was the deadline that ended the attempt, and not what the servers said.
@@ -136,21 +174,45 @@ impl Attempt {
 
     /// Sends to the next node that was not asked yet, or waits where there is none.
     fn next_node(&mut self, session: &mut Session, now: Duration) -> Progress {
-        let node = match self.only {
-            Some(only) => Some(only).filter(|only| !self.asked.contains(only)),
-            None => session.nodes.choose(&self.asked),
-        };
-        match node {
-            Some(node) => self.send(session, now, node),
-            None if self.spec.momentary => self.give_up(session),
-            None => self.wait(session, now),
+        if self.only.is_some() || self.spec.momentary {
+            let left = match self.only {
+                Some(only) => Some(only).filter(|only| !self.asked.contains(only)),
+                None => session.nodes.choose(&self.asked),
+            };
+            return match left {
+                Some(node) => self.send(session, now, node),
+                None if self.spec.momentary => self.give_up(session),
+                None => self.wait(session, now),
+            };
         }
-    }
-
-    /// Whether it reads what the cluster stores, of which it must not see less than the client has
-    /// seen. How a node is, is no such thing: the header would change what the answer means.
-    fn is_read(&self) -> bool {
-        self.spec.method == Method::Get && !self.spec.momentary
+        let unasked = session.nodes.choose(&self.asked);
+        // Refused by one node, and no other is left to ask: it stands.
+        if unasked.is_none()
+            && let Some(refusal) = self.refusal.take()
+        {
+            return self.refuse(session, *refusal);
+        }
+        match session.recovery.enter(self.spec.lane(), now) {
+            Entry::Open => match unasked {
+                Some(node) => self.send(session, now, node),
+                None => self.wait(session, now),
+            },
+            Entry::Probe => {
+                self.asked.clear();
+                match session.nodes.take_turn() {
+                    Some(node) => self.send(session, now, node),
+                    None => self.give_up(session),
+                }
+            }
+            Entry::Wait(ticket, until) => {
+                let until = until.min(self.deadline);
+                if until <= now {
+                    self.expired = true;
+                    return self.give_up(session);
+                }
+                Progress::Next(Step::Join(ticket, until.saturating_sub(now)))
+            }
+        }
     }
 
     /// Whether what becomes of the call says which node to ask first: not where the caller named it,
@@ -159,12 +221,18 @@ impl Attempt {
         self.only.is_none() && !self.spec.momentary
     }
 
-    fn send(&mut self, session: &mut Session, now: Duration, node: NodeId) -> Progress {
+    pub(super) fn send(&mut self, session: &mut Session, now: Duration, node: NodeId) -> Progress {
         let left = self.deadline.saturating_sub(now);
         let Some(origin) = session.nodes.origin(node).filter(|_| !left.is_zero()) else {
             self.expired = true;
             return self.give_up(session);
         };
+        // The first try is free.
+        if self.tries > 0
+            && let Err(wait) = session.quota.take(now)
+        {
+            return self.pause(session, now, wait);
+        }
         let mut headers = Vec::with_capacity(6);
         // OpenBao can be told to refuse requests without it, as a page in a browser would send them.
         headers.push(Header::plain("x-vault-request", "true"));
@@ -180,10 +248,9 @@ impl Attempt {
             let kind = if patch { "application/merge-patch+json" } else { "application/json" };
             headers.push(Header::plain("content-type", kind));
         }
-        if self.is_read()
-            && let Some(index) = session.consistency.index()
-        {
-            headers.push(Header::shared("x-vault-index", index));
+        self.asked_for = session.consistency.furthest().filter(|_| self.spec.is_read());
+        if let Some(mark) = &self.asked_for {
+            headers.push(Header::shared("x-vault-index", mark.text.clone()));
             // Without it a standby that is behind refuses the read, instead of passing it on.
             headers.push(Header::plain("x-vault-inconsistent", "forward-active-node"));
         }
@@ -203,7 +270,7 @@ impl Attempt {
         self.tries = self.tries.saturating_add(1);
         self.sent = now;
         let limit = if self.spec.patient { left } else { TRY_LIMIT.min(left) };
-        Progress::Send(request, limit)
+        Progress::Next(Step::Send(request, limit))
     }
 
     /// Waits until all nodes may be asked once more.
@@ -212,32 +279,94 @@ impl Attempt {
             Some(wish) => self.backoff.throttled(wish),
             None => self.backoff.failed(),
         };
+        self.pause(session, now, wait)
+    }
+
+    fn pause(&mut self, session: &Session, now: Duration, wait: Duration) -> Progress {
         // A wait that outlives the deadline helps nobody: what is known now is the answer.
         if now.saturating_add(wait) >= self.deadline {
             self.expired = true;
             return self.give_up(session);
         }
-        Progress::Wait(wait)
+        Progress::Next(Step::Wait(wait))
     }
 
     fn on_response(&mut self, session: &mut Session, now: Duration, response: Response) -> Progress {
         match verdict::of_response(&self.spec, &response) {
-            Verdict::Final(said) => {
-                if let Some(index) = response.index() {
-                    session.consistency.note(index);
+            Verdict::Final(said) => self.on_final(session, now, response, said),
+            Verdict::TokenDead(error) => {
+                self.served(session);
+                let error = self.place(session, error);
+                // A token that can be replaced is, which is quicker than asking another node.
+                if !session.tokens.is_replaceable() && self.awaits_confirmation(session) {
+                    return self.ask_another(session, now, Refusal::TokenDead(error));
                 }
-                if let Some(node) = self.node.filter(|_| self.is_telling()) {
-                    session.nodes.answered(node);
-                }
-                Progress::Done(Ok(Answer { response, said, in_doubt: self.in_doubt }))
+                Progress::TokenDead(error)
             }
-            Verdict::TokenDead(error) => Progress::TokenDead(self.place(session, error)),
             Verdict::Redirect => self.on_redirect(session, now, &response),
             verdict => self.on_trouble(session, now, verdict),
         }
     }
 
-    fn on_trouble(&mut self, session: &mut Session, now: Duration, verdict: Verdict) -> Progress {
+    fn on_final(&mut self, session: &mut Session, now: Duration, response: Response, said: Option<Said>) -> Progress {
+        let noted = response.index().map(|index| session.consistency.note(index, self.asked_for.as_deref()));
+        match noted {
+            Some(Noted::Behind) if session.rules.keep(Rule::IndexIsJudged) => return self.on_stale(session, now),
+            Some(Noted::OtherCluster) => session.floors.clear(),
+            _ => {}
+        }
+        self.served(session);
+        if said.is_some_and(Said::may_be_late) && self.awaits_confirmation(session) {
+            return self.ask_another(session, now, Refusal::Final(response, said));
+        }
+        if let Some(node) = self.node.filter(|_| self.is_telling()) {
+            if said.is_none() && self.spec.method != Method::Get {
+                session.nodes.acknowledged(node);
+            } else {
+                session.nodes.answered(node);
+            }
+        }
+        Progress::Done(Ok(Answer { response, said, in_doubt: self.in_doubt }))
+    }
+
+    fn served(&self, session: &mut Session) {
+        if self.is_telling() {
+            session.recovery.served(self.spec.lane());
+        }
+    }
+
+    /// The node answered with less than the client has seen.
+    fn on_stale(&mut self, session: &mut Session, now: Duration) -> Progress {
+        let node = self.node.filter(|_| self.is_telling());
+        node.inspect(|node| session.nodes.suspect(*node));
+        let reason = "the node is behind what was seen before, and does not know it";
+        self.cause = Some(Error::new(Code::StaleRead).about(self.spec.path().to_owned()).because(reason));
+        match session.nodes.choose(&self.asked).filter(|_| node.is_some()) {
+            Some(next) => self.send(session, now, next),
+            // Asking again would not help: a read that needs the leader will.
+            None => self.give_up(session),
+        }
+    }
+
+    /// Whether a refusal counts only when another node has given it too: where there are others, and
+    /// none has refused before.
+    fn awaits_confirmation(&self, session: &Session) -> bool {
+        self.is_telling() && self.refusal.is_none() && session.nodes.choose(&self.asked).is_some()
+    }
+
+    fn ask_another(&mut self, session: &mut Session, now: Duration, refusal: Refusal) -> Progress {
+        self.refusal = Some(Box::new(refusal));
+        self.next_node(session, now)
+    }
+
+    fn refuse(&mut self, session: &mut Session, refusal: Refusal) -> Progress {
+        match refusal {
+            Refusal::TokenDead(error) => Progress::TokenDead(self.place(session, error)),
+            Refusal::Final(response, said) => Progress::Done(Ok(Answer { response, said, in_doubt: self.in_doubt })),
+        }
+    }
+
+    pub(super) fn on_trouble(&mut self, session: &mut Session, now: Duration, verdict: Verdict) -> Progress {
         let (executed, error, throttled, stop) = match verdict {
             Verdict::Again(executed, error) => (executed, error, None, false),
             Verdict::Throttled(executed, error, wish) => (executed, error, Some(wish), false),
@@ -248,6 +377,10 @@ impl Attempt {
         };
         self.tls_failures = if error.code() == Code::TlsFailed { self.tls_failures + 1 } else { 0 };
         self.in_doubt |= executed == Executed::Maybe;
+        let is_outage = match error.code() {
+            Code::DeadlineExceeded => now.saturating_sub(self.sent) >= FAIR_TRY,
+            code => verdict::tells_of_an_outage(code),
+        };
         // A try that the deadline cut short says less than the one before it.
         let cut_short = now >= self.deadline && error.code() == Code::DeadlineExceeded;
         if !cut_short || self.cause.is_none() {
@@ -255,67 +388,20 @@ impl Attempt {
         }
         if let Some(node) = self.node.filter(|_| self.is_telling()) {
             session.nodes.failed(node);
+            if is_outage {
+                session.recovery.failed(self.spec.lane(), now, session.nodes.len());
+            }
         }
         let nodes = if self.only.is_some() { 1 } else { session.nodes.len() };
         let distrusted = self.tls_failures > 0 && self.tls_failures >= nodes;
-        if stop || distrusted || (self.in_doubt && self.spec.replay == Replay::Unsafe) {
+        let is_done_for = self.in_doubt && self.spec.replay == Replay::Unsafe && session.rules.keep(Rule::NoBlindRetry);
+        if stop || distrusted || is_done_for {
             return self.give_up(session);
         }
         if let Some(wish) = throttled {
             self.throttled = Some(self.throttled.flatten().max(wish));
         }
         self.next_node(session, now)
-    }
-
-    fn on_redirect(&mut self, session: &mut Session, now: Duration, response: &Response) -> Progress {
-        let refused = |code, reason: &'static str| Error::new(code).about(self.spec.path().to_owned()).because(reason);
-        let Some(location) = response.location() else {
-            let error = refused(Code::RedirectRefused, "a redirect to nowhere");
-            return self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error));
-        };
-        let Some((origin, target)) = Origin::of_location(location) else {
-            // OpenBao answers so to a path that it would clean, before it does anything.
-            let verdict = if location.starts_with("//") || location.contains("://") {
-                Verdict::Again(Executed::Maybe, refused(Code::RedirectRefused, "a redirect to no address of a node"))
-            } else {
-                Verdict::Stop(Executed::No, refused(Code::PathRewritten, "a redirect to another path of the same node"))
-            };
-            return self.on_trouble(session, now, verdict);
-        };
-        if self.only.is_some() {
-            let error = refused(Code::RedirectRefused, "the node sends the request on, and it is for this node alone");
-            return self.on_trouble(session, now, Verdict::Stop(Executed::Maybe, error));
-        }
-        if target != &*self.spec.target {
-            let error = refused(Code::PathRewritten, "a redirect to another path");
-            return self.on_trouble(session, now, Verdict::Stop(Executed::Maybe, error));
-        }
-        match session.nodes.find(&origin) {
-            Some(node) if !self.asked.contains(&node) && self.spec.replay != Replay::Unsafe => {
-                self.in_doubt = true;
-                self.send(session, now, node)
-            }
-            Some(_) if self.spec.replay == Replay::Unsafe => {
-                let error =
-                    refused(Code::NoLeader, "a redirect, which is not followed with a change that no guard protects");
-                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
-            }
-            Some(_) => {
-                let error = refused(Code::NoLeader, "the nodes send each other the request");
-                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
-            }
-            None => {
-                let error = refused(Code::RedirectRefused, "a redirect to a node that is not configured");
-                let error =
-                    if self.repeats_token(origin.as_str()) { error } else { error.about(origin.as_str().to_owned()) };
-                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
-            }
-        }
-    }
-
-    /// Whether a server put our token into the address that it sends us to.
-    fn repeats_token(&self, origin: &str) -> bool {
-        self.token.as_ref().is_some_and(|token| origin.contains(&token.expose_secret().to_ascii_lowercase()))
     }
 
     /// No try is left. The exchange adds what a doubt makes of the result.

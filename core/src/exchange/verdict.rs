@@ -50,6 +50,8 @@ pub(super) fn of_response(spec: &Spec, response: &Response) -> Verdict {
         (_, Code::ServerNotInitialized) => Verdict::Stop(executed, error),
         // It was carried out and failed, by what the request says.
         (500, Code::RequestRejected) => Verdict::Final(Some(said)),
+        // What Vault's standbys of other kinds say of themselves.
+        (472 | 473, _) => Verdict::Again(executed, Error::new(Code::NoLeader).because(format!("a status {status}"))),
         (429, _) => Verdict::Throttled(executed, error, response.retry_after()),
         (503, _) if response.retry_after().is_some() => Verdict::Throttled(executed, error, response.retry_after()),
         (412 | 500 | 502..=504, _) => Verdict::Again(executed, error),
@@ -60,6 +62,20 @@ pub(super) fn of_response(spec: &Spec, response: &Response) -> Verdict {
             Error::new(Code::MalformedAnswer).about(spec.path().to_owned()).because(format!("a status {status}")),
         ),
     }
+}
+
+/// Whether a trouble says that the node, or the leader behind it, serves nobody at the moment. A 500 may
+/// be one secret's own trouble.
+pub(super) fn tells_of_an_outage(code: Code) -> bool {
+    matches!(
+        code,
+        Code::ServerUnreachable
+            | Code::TlsFailed
+            | Code::ConnectionLost
+            | Code::ServerSealed
+            | Code::NoLeader
+            | Code::RedirectRefused
+    )
 }
 
 pub(super) fn of_failure(spec: &Spec, failure: Failure) -> Verdict {

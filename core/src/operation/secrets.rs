@@ -5,8 +5,8 @@ use std::fmt::Display;
 use serde_json::Value;
 
 use super::rotation::plan;
-use super::{Change, Client, Operation};
-use crate::call::kv2::{self, Address, Held, Versions, Written};
+use super::{Change, Client, Operation, ReadOptions};
+use crate::call::kv2::{Address, Held, Versions};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::secret::{MAX_DEPTH, Secret, SecretValue, kind, require_depth};
@@ -26,17 +26,25 @@ impl<H: Host> Client<H> {
     /// [`Code::SecretNotFound`], [`Code::SecretDeleted`], [`Code::FragmentNotFound`]; of a pinned
     /// version [`Code::VersionNotFound`], [`Code::VersionDeleted`], [`Code::VersionDestroyed`].
     pub async fn read(&self, uri: &str) -> Result<Secret> {
+        self.read_with(uri, ReadOptions::new()).await
+    }
+
+    /// Reads a secret as [`Client::read`] does, with more demands on what it is shown.
+    ///
+    /// # Errors
+    /// Those of [`Client::read`], and [`Code::StaleRead`] where the demands can't be met before the
+    /// deadline.
+    pub async fn read_with(&self, uri: &str, options: ReadOptions) -> Result<Secret> {
         let uri = self.admit(uri)?;
         let uri = uri.uri();
         let version = uri.version().map(u64::from);
-        let conclude = |held, _| {
-            let secret = present(held, uri, version)?;
-            match uri.fragment() {
-                None => Ok(secret),
-                Some(fragment) => pick(secret, &fragment, uri),
-            }
-        };
-        self.begin().await?.run_then(kv2::read(Address::of(uri), version), conclude).await
+        let operation = self.begin().await?;
+        let (held, exchange) = operation.held(Address::of(uri), version, options).await?;
+        let secret = present(held, uri, version).and_then(|secret| match uri.fragment() {
+            None => Ok(secret),
+            Some(fragment) => pick(secret, &fragment, uri),
+        });
+        secret.map_err(|error| operation.place(&exchange, error))
     }
 
     /// Writes a new version: the whole secret, or with a fragment that key alone.
@@ -75,12 +83,8 @@ impl<H: Host> Client<H> {
     /// version was sent and not answered.
     pub async fn delete(&self, uri: &str) -> Result<()> {
         let uri = self.whole(uri)?;
-        let at = Address::of(uri.uri());
-        let call = match uri.uri().version() {
-            Some(version) => kv2::delete_versions(at, &[version.get()])?,
-            None => kv2::delete_latest(at),
-        };
-        self.begin().await?.run(call).await
+        let version = uri.uri().version().map(u64::from);
+        self.begin().await?.delete(Address::of(uri.uri()), version.as_slice()).await
     }
 
     /// The versions of a secret, oldest first, without their data.
@@ -91,7 +95,7 @@ impl<H: Host> Client<H> {
     /// [`Code::SecretNotFound`]; [`Code::FragmentNotAllowed`].
     pub async fn versions(&self, uri: &str) -> Result<Versions> {
         let uri = self.whole(uri)?;
-        self.begin().await?.run(kv2::metadata(Address::of(uri.uri()))).await
+        self.begin().await?.versions(Address::of(uri.uri())).await
     }
 
     /// Past here a URI is legal, this client's, and the tenant's.
@@ -114,16 +118,27 @@ impl<H: Host> Client<H> {
         }
     }
 
-    async fn change(&self, uri: &str, value: SecretValue, rounds: usize) -> Result<Change> {
+    /// A URI of what a new version is made of.
+    pub(super) fn admit_change(&self, uri: &str) -> Result<TenantUri> {
         let uri = self.admit(uri)?;
-        let uri = uri.uri();
-        if uri.version().is_some() {
-            return Err(Error::new(Code::VersionNotAllowed).about(uri.to_string()));
+        match uri.uri().version() {
+            Some(_) => Err(Error::new(Code::VersionNotAllowed).about(uri.uri().to_string())),
+            None => Ok(uri),
         }
+    }
+
+    /// Refuses a value that can't be what the URI names.
+    pub(super) fn check_value(&self, uri: &SecretUri, value: &SecretValue) -> Result<()> {
         match uri.fragment() {
-            Some(_) => require_depth(&value, MAX_DEPTH - 1)?,
-            None => require_object(&value, uri)?,
+            Some(_) => require_depth(value, MAX_DEPTH - 1),
+            None => require_object(value, uri),
         }
+    }
+
+    async fn change(&self, uri: &str, value: SecretValue, rounds: usize) -> Result<Change> {
+        let uri = self.admit_change(uri)?;
+        let uri = uri.uri();
+        self.check_value(uri, &value)?;
         let operation = self.begin().await?;
         let mut round = 1;
         loop {
@@ -141,12 +156,10 @@ async fn write_after_read<H: Host>(
     value: &SecretValue,
 ) -> Result<Change> {
     let at = Address::of(uri);
-    let held = operation.run(kv2::read(at, None)).await?;
-    let old_version = held.version();
+    let (held, _) = operation.held(at, None, ReadOptions::new()).await?;
+    let (old_version, base) = (held.version(), held.sighting().created);
     let data = plan(uri, held, value)?;
-    let written = operation
-        .run_then(kv2::write(at, &data, Some(old_version))?, |written, _| follows(written, old_version))
-        .await?;
+    let written = operation.write_after(at, &data, old_version, base).await?;
     Ok(Change { old_version, new_version: written.version() })
 }
 
@@ -160,15 +173,6 @@ pub(super) fn require_object(value: &SecretValue, name: impl Display) -> Result<
     Err(Error::new(Code::InvalidValue).about(name.to_string()).because(reason))
 }
 
-/// A write under `cas` makes the version that follows it, or it was not this one that was answered.
-pub(super) fn follows(written: Written, cas: u64) -> Result<Written> {
-    if Some(written.version()) == cas.checked_add(1) {
-        return Ok(written);
-    }
-    let reason = format!("the answer speaks of version {} after a write that follows {cas}", written.version());
-    Err(Error::new(Code::Indeterminate).because(reason))
-}
-
 /// The data, or the reason why there is none. A pinned version that is gone is a conflict with what
 /// the caller believes; a newest one that is gone is an absent secret.
 pub(super) fn present(held: Held, name: impl Display, pin: Option<u64>) -> Result<Secret> {
@@ -178,11 +182,11 @@ pub(super) fn present(held: Held, name: impl Display, pin: Option<u64>) -> Resul
         Held::Data(secret) => (Code::MalformedAnswer, Some(format!("version {} came instead", secret.version))),
         Held::Nothing if pinned => (Code::VersionNotFound, None),
         Held::Nothing => (Code::SecretNotFound, None),
-        Held::Deleted { version, deletion_time } => {
+        Held::Deleted { version, deletion_time, .. } => {
             let code = if pinned { Code::VersionDeleted } else { Code::SecretDeleted };
             (code, Some(format!("version {version} was deleted at {deletion_time}")))
         }
-        Held::Destroyed { version } => {
+        Held::Destroyed { version, .. } => {
             let code = if pinned { Code::VersionDestroyed } else { Code::SecretDestroyed };
             (code, Some(format!("version {version} was destroyed")))
         }

@@ -14,9 +14,27 @@ const MAX_INDEX_BYTES: usize = 256;
 /// The furthest state that an answer came from.
 #[derive(Debug, Default)]
 pub(crate) struct Consistency {
-    /// As the server wrote it.
-    text: Option<Arc<str>>,
+    furthest: Option<Arc<Mark>>,
+}
+
+/// A state of the cluster, as a server named it.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    /// As it goes back into a header.
+    pub text: Arc<str>,
+    /// None where it can't be decoded: then it is passed on, and compared with nothing.
     index: Option<Index>,
+}
+
+/// What the index of an answer tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Noted {
+    /// It is as far as what was asked for, or can't be compared.
+    Fresh,
+    /// It is behind what was asked for.
+    Behind,
+    /// It is of another cluster than all before.
+    OtherCluster,
 }
 
 /// What the base64 of an index holds, as JSON.
@@ -40,29 +58,36 @@ impl Index {
 }
 
 impl Consistency {
-    /// An answer came from this state. It counts where it is further than the one before, is another
-    /// cluster's, or can't be compared.
-    pub fn note(&mut self, text: &str) {
+    /// An answer came from this state, to a request that asked for `asked`. It counts where it is
+    /// further than the one before, is another cluster's, or can't be compared.
+    pub fn note(&mut self, text: &str, asked: Option<&Mark>) -> Noted {
         // It goes into a header as it is.
         if text.is_empty() || text.len() > MAX_INDEX_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return;
+            return Noted::Fresh;
         }
-        if self.text.as_deref() == Some(text) {
-            return;
+        if self.furthest.as_ref().is_some_and(|known| *known.text == *text) {
+            return Noted::Fresh;
         }
         let index = Index::decode(text);
-        if let (Some(new), Some(old)) = (&index, &self.index)
-            && new.is_behind(old)
-        {
-            return;
+        let is_behind = |mark: &Mark| matches!((&index, &mark.index), (Some(new), Some(old)) if new.is_behind(old));
+        let behind = asked.is_some_and(is_behind);
+        if self.furthest.as_deref().is_some_and(is_behind) {
+            return if behind { Noted::Behind } else { Noted::Fresh };
         }
-        self.text = Some(text.into());
-        self.index = index;
+        let before = self.furthest.as_ref().and_then(|known| known.index.as_ref());
+        let moved_house = matches!((&index, before), (Some(new), Some(old)) if new.cluster != old.cluster);
+        self.furthest = Some(Arc::new(Mark { text: text.into(), index }));
+        if moved_house { Noted::OtherCluster } else { Noted::Fresh }
     }
 
     /// What a read asks for; none before the first answer, and from servers that don't say.
-    pub fn index(&self) -> Option<Arc<str>> {
-        self.text.clone()
+    pub fn furthest(&self) -> Option<Arc<Mark>> {
+        self.furthest.clone()
+    }
+
+    /// Whether the servers say how far they are: those before 2.7 do not.
+    pub fn is_told(&self) -> bool {
+        self.furthest.is_some()
     }
 }
 
@@ -76,8 +101,10 @@ mod tests {
 
     fn after(texts: &[&str]) -> Option<Arc<str>> {
         let mut seen = Consistency::default();
-        texts.iter().for_each(|text| seen.note(text));
-        seen.index()
+        for text in texts {
+            seen.note(text, None);
+        }
+        seen.furthest().map(|mark| mark.text.clone())
     }
 
     #[test]
@@ -85,6 +112,19 @@ mod tests {
         let (nine, ten) = (index("a", "9"), index("a", "10"));
         assert_eq!(after(&[&nine, &ten]).as_deref(), Some(&*ten), "compared as numbers, not as text");
         assert_eq!(after(&[&ten, &nine]).as_deref(), Some(&*ten));
+    }
+
+    #[test]
+    fn an_answer_is_compared_with_what_was_asked_for_and_not_with_what_came_since() {
+        let mut seen = Consistency::default();
+        seen.note(&index("a", "5"), None);
+        let asked = seen.furthest();
+        seen.note(&index("a", "9"), None);
+        assert_eq!(seen.note(&index("a", "7"), asked.as_deref()), Noted::Fresh);
+        assert_eq!(seen.note(&index("a", "4"), asked.as_deref()), Noted::Behind);
+        assert_eq!(seen.note("opaque", asked.as_deref()), Noted::Fresh);
+        seen.note(&index("a", "9"), None);
+        assert_eq!(seen.note(&index("b", "1"), asked.as_deref()), Noted::OtherCluster);
     }
 
     #[test]

@@ -8,35 +8,82 @@ pub(crate) struct NodeId(usize);
 
 /// The configured nodes. A client stays with the node that answered last, so that it is one whose
 /// connection is open; a node that failed goes to the back until the others have failed as well.
+///
+/// A node that answered what the leader would not is suspect: a leader that slept through an election
+/// goes on answering for minutes, a removed node without end. It is asked when no other is left, until
+/// it acknowledges a write, which takes a leader.
 #[derive(Debug)]
 pub(crate) struct Nodes {
-    list: Vec<Origin>,
+    list: Vec<Node>,
     /// In the order in which they are to be asked.
     order: Vec<NodeId>,
 }
 
+#[derive(Debug)]
+struct Node {
+    origin: Origin,
+    suspect: bool,
+}
+
 impl Nodes {
     pub fn new(origins: impl Iterator<Item = Origin>) -> Self {
-        let list: Vec<_> = origins.collect();
+        let list: Vec<_> = origins.map(|origin| Node { origin, suspect: false }).collect();
         let order = (0..list.len()).map(NodeId).collect();
         Self { list, order }
     }
 
     /// The first node that is not among those already asked.
     pub fn choose(&self, asked: &[NodeId]) -> Option<NodeId> {
-        self.order.iter().copied().find(|id| !asked.contains(id))
+        let mut left = self.order.iter().copied().filter(|id| !asked.contains(id));
+        let trusted = left.clone().find(|id| !self.is_suspect(*id));
+        trusted.or_else(|| left.next())
+    }
+
+    /// The node whose turn it is while none serves.
+    pub fn take_turn(&mut self) -> Option<NodeId> {
+        let id = self.choose(&[])?;
+        self.failed(id);
+        Some(id)
     }
 
     pub fn origin(&self, id: NodeId) -> Option<&Origin> {
-        self.list.get(id.0)
+        self.list.get(id.0).map(|node| &node.origin)
     }
 
     pub fn find(&self, origin: &Origin) -> Option<NodeId> {
-        self.list.iter().position(|known| known == origin).map(NodeId)
+        self.list.iter().position(|known| known.origin == *origin).map(NodeId)
+    }
+
+    /// All of them, in the order in which they are to be asked.
+    pub fn in_order(&self) -> Vec<NodeId> {
+        let mut order = self.order.clone();
+        order.sort_by_key(|id| self.is_suspect(*id));
+        order
+    }
+
+    fn is_suspect(&self, id: NodeId) -> bool {
+        self.list.get(id.0).is_some_and(|node| node.suspect)
     }
 
     pub fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// The node answered what it should not have. The only address may be one of many nodes behind it.
+    pub fn suspect(&mut self, id: NodeId) {
+        if self.list.len() > 1
+            && let Some(node) = self.list.get_mut(id.0)
+        {
+            node.suspect = true;
+        }
+    }
+
+    /// The node acknowledged a write, so it is, or has, a leader.
+    pub fn acknowledged(&mut self, id: NodeId) {
+        if let Some(node) = self.list.get_mut(id.0) {
+            node.suspect = false;
+        }
+        self.answered(id);
     }
 
     /// The node answered as a node should: it is asked first from now on.
@@ -72,6 +119,25 @@ mod tests {
         nodes.failed(NodeId(2));
         assert_eq!(nodes.choose(&[]), Some(NodeId(0)));
         assert_eq!(nodes.choose(&[NodeId(0), NodeId(1), NodeId(2)]), None);
+    }
+
+    #[test]
+    fn a_suspect_node_is_asked_when_no_other_is_left_until_it_acknowledges_a_write() {
+        let mut nodes = nodes(3);
+        nodes.suspect(NodeId(0));
+        nodes.answered(NodeId(0));
+        assert_eq!(nodes.choose(&[]), Some(NodeId(1)));
+        assert_eq!(nodes.choose(&[NodeId(1), NodeId(2)]), Some(NodeId(0)));
+        assert_eq!(nodes.in_order(), [NodeId(1), NodeId(2), NodeId(0)]);
+        nodes.acknowledged(NodeId(0));
+        assert_eq!(nodes.choose(&[]), Some(NodeId(0)));
+    }
+
+    #[test]
+    fn in_an_outage_the_nodes_take_turns() {
+        let mut nodes = nodes(3);
+        let turns: Vec<_> = (0..4).filter_map(|_| nodes.take_turn()).collect();
+        assert_eq!(turns, [NodeId(0), NodeId(1), NodeId(2), NodeId(0)]);
     }
 
     #[test]

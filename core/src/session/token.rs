@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::Ticket;
 use crate::call::Call;
-use crate::call::auth::{Grant, app_role_login};
+use crate::call::auth::{Grant, Renewal, app_role_login, renew_self_as_grant};
 use crate::config::Credential;
 use crate::error::{Code, Error, Result};
+use crate::rules::{Rule, Rules};
 
 /// A leader that has not moved for so long has lost its flight: it was dropped without its guard,
 /// or is held by a task that nobody polls. Longer than one try may take.
@@ -18,21 +20,33 @@ const FLIGHT_LEASE: Duration = Duration::from_secs(6);
 /// lease, at most so long.
 const LONGEST_MARGIN: Duration = Duration::from_secs(30);
 
+/// How long to leave a token alone that could not be renewed, at least.
+const SOONEST_AGAIN: Duration = Duration::from_secs(1);
+
 /// Which log-in a token came from. A refusal evicts the generation that was refused and no later
 /// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Generation(u64);
 
-/// A log-in under way, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket(u64);
-
 #[derive(Clone, Debug)]
 struct Token {
     text: Arc<SecretString>,
     generation: Generation,
-    /// On the monotonic clock, the margin already taken off; none for a token without an end.
-    use_until: Option<Duration>,
+    /// Where it has an end that is known.
+    lease: Option<Lease>,
+}
+
+/// How long a token is good, on the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    /// How long it was good when it was given.
+    length: Duration,
+    /// Until when it is sent, the margin already taken off.
+    use_until: Duration,
+    /// From when on it is to be renewed, or replaced, on the way.
+    refresh_from: Duration,
+    /// Whether a renewal can lengthen it.
+    renewable: bool,
 }
 
 #[derive(Debug)]
@@ -55,8 +69,30 @@ pub(crate) enum Need {
     Use(Arc<SecretString>, Generation),
     /// Log in on behalf of all.
     LogIn(Ticket, Call<Grant>),
+    /// Renew or replace the token on the way, if that goes quickly; this one is good until then.
+    Refresh(Refresh, Arc<SecretString>, Generation),
     /// Wait for the log-in of another, no longer than its lease.
     Join(Ticket, Duration),
+}
+
+/// What a refresh came to.
+pub(crate) enum Refreshed {
+    /// The same token, for longer: asked for at this moment.
+    Renewed(Grant, Duration),
+    /// Another token: asked for at this moment.
+    Replaced(Grant, Duration),
+    /// The server does not renew it.
+    Refused,
+    /// No answer for now.
+    NotNow,
+}
+
+/// A renewal, or a log-in while the token before it is still good.
+pub(crate) struct Refresh {
+    pub ticket: Ticket,
+    pub call: Call<Grant>,
+    /// The token that the call carries: it is the one that a renewal renews.
+    pub renews: Option<Arc<SecretString>>,
 }
 
 #[derive(Debug)]
@@ -68,11 +104,13 @@ pub(crate) struct Tokens {
     flights: u64,
     /// The last flight that failed, so that those who waited for it need not try the same.
     failed: Option<Failed>,
+    /// How long before its end a token is renewed.
+    threshold: Duration,
     moved: bool,
 }
 
 impl Tokens {
-    pub fn new(credential: Option<Credential>) -> Self {
+    pub fn new(credential: Option<Credential>, threshold: Duration) -> Self {
         let mut tokens = Self {
             credential: None,
             token: None,
@@ -80,6 +118,7 @@ impl Tokens {
             flight: None,
             flights: 0,
             failed: None,
+            threshold,
             moved: false,
         };
         if let Some(Credential::Token(text)) = &credential {
@@ -89,38 +128,76 @@ impl Tokens {
         tokens
     }
 
-    fn put(&mut self, text: Arc<SecretString>, use_until: Option<Duration>) -> Generation {
+    fn put(&mut self, text: Arc<SecretString>, lease: Option<Lease>) -> Generation {
         self.generations += 1;
         let generation = Generation(self.generations);
-        self.token = Some(Token { text, generation, use_until });
+        self.token = Some(Token { text, generation, lease });
         generation
     }
 
     /// What to do for a token at this moment.
-    pub fn need(&mut self, now: Duration) -> Result<Need> {
+    pub fn need(&mut self, now: Duration, rules: Rules) -> Result<Need> {
         if let Some(token) = &self.token
-            && token.use_until.is_none_or(|until| now < until)
+            && token.lease.is_none_or(|lease| now < lease.use_until)
         {
-            return Ok(Need::Use(token.text.clone(), token.generation));
-        }
-        let Some(Credential::AppRole { mount, role_id, secret_id }) = &self.credential else {
-            let reason = match self.credential {
-                Some(Credential::None) => "the client was made without a credential",
-                _ => "the token is dead, and there is no credential to log in with",
+            let (text, generation) = (token.text.clone(), token.generation);
+            return match token.lease {
+                Some(lease) if now >= lease.refresh_from && !self.is_flying(now) => {
+                    self.refresh(lease, text, generation, now)
+                }
+                _ => Ok(Need::Use(text, generation)),
             };
-            return Err(Error::new(Code::AuthenticationFailed).because(reason));
-        };
+        }
         if let Some(flight) = &self.flight
             && now < flight.lease_until
+            && rules.keep(Rule::OneLogIn)
         {
             return Ok(Need::Join(flight.ticket, flight.lease_until.saturating_sub(now)));
         }
-        let call = app_role_login(mount, role_id, secret_id)?;
+        let call = self.log_in_call()?;
+        Ok(Need::LogIn(self.take_off(now), call))
+    }
+
+    fn log_in_call(&self) -> Result<Call<Grant>> {
+        let reason = match &self.credential {
+            Some(Credential::AppRole { mount, role_id, secret_id }) => {
+                return app_role_login(mount, role_id, secret_id);
+            }
+            Some(Credential::None) => "the client was made without a credential",
+            _ => "the token is dead, and there is no credential to log in with",
+        };
+        Err(Error::new(Code::AuthenticationFailed).because(reason))
+    }
+
+    /// The token is near its end. What can't be renewed is replaced, where another can be had.
+    fn refresh(
+        &mut self,
+        lease: Lease,
+        text: Arc<SecretString>,
+        generation: Generation,
+        now: Duration,
+    ) -> Result<Need> {
+        let (call, renews) = if lease.renewable {
+            (renew_self_as_grant(), Some(text.clone()))
+        } else if matches!(self.credential, Some(Credential::AppRole { .. })) {
+            (self.log_in_call()?, None)
+        } else {
+            return Ok(Need::Use(text, generation));
+        };
+        let refresh = Refresh { ticket: self.take_off(now), call, renews };
+        Ok(Need::Refresh(refresh, text, generation))
+    }
+
+    fn is_flying(&self, now: Duration) -> bool {
+        self.flight.as_ref().is_some_and(|flight| now < flight.lease_until)
+    }
+
+    fn take_off(&mut self, now: Duration) -> Ticket {
         self.flights += 1;
-        let ticket = Ticket(self.flights);
+        let ticket = Ticket::LogIn(self.flights);
         self.flight = Some(Flight { ticket, lease_until: now.saturating_add(FLIGHT_LEASE) });
         self.moved = true;
-        Ok(Need::LogIn(ticket, call))
+        ticket
     }
 
     /// Whether a flight is over, for one who waits for it.
@@ -151,7 +228,56 @@ impl Tokens {
             // Another took the flight over and its token is the one in use.
             return;
         }
-        self.put(Arc::new(grant.token), use_until(grant.lease_duration, sent));
+        let lease = self.lease(grant.lease_duration, grant.renewable, sent);
+        self.put(Arc::new(grant.token), lease);
+    }
+
+    /// A refresh ended: with a grant for the token of this generation, or without one. It is tried
+    /// again later then, and the token is used as long as it is good.
+    ///
+    /// A renewal that was refused, or that gives less than there was, will not do better: the token is
+    /// replaced next time.
+    pub fn refreshed(&mut self, ticket: Ticket, generation: Generation, outcome: Refreshed, now: Duration) {
+        if !self.end(ticket) {
+            return;
+        }
+        let Some(before) = self.token.as_ref().filter(|token| token.generation == generation).and_then(|it| it.lease)
+        else {
+            return;
+        };
+        let later = now.saturating_add((before.use_until.saturating_sub(now) / 4).max(SOONEST_AGAIN));
+        let lease = match outcome {
+            Refreshed::Renewed(grant, sent) => {
+                self.lease(grant.lease_duration, grant.renewable, sent).map(|mut lease| {
+                    lease.renewable &= lease.length >= before.length;
+                    lease.length = lease.length.max(before.length);
+                    lease
+                })
+            }
+            Refreshed::Replaced(grant, sent) => {
+                let lease = self.lease(grant.lease_duration, grant.renewable, sent);
+                self.put(Arc::new(grant.token), lease);
+                return;
+            }
+            Refreshed::Refused => Some(Lease { renewable: false, refresh_from: now, ..before }),
+            Refreshed::NotNow => Some(Lease { refresh_from: later, ..before }),
+        };
+        if let Some(token) = &mut self.token {
+            token.lease = lease;
+        }
+    }
+
+    /// The lease of a token that was asked for at `sent`; none for one without an end.
+    fn lease(&self, seconds: u64, renewable: bool, sent: Duration) -> Option<Lease> {
+        let length = Duration::from_secs(seconds);
+        if length.is_zero() {
+            return None;
+        }
+        let left = |before_end: Duration| sent.saturating_add(length.saturating_sub(before_end));
+        // Of a short lease, a third is early enough.
+        let refresh_from = left(self.threshold.min(length / 3));
+        let use_until = left((length / 10).min(LONGEST_MARGIN));
+        Some(Lease { length, use_until, refresh_from, renewable })
     }
 
     /// The log-in failed: all who wait for it, until `until` at most, hear the same.
@@ -175,24 +301,37 @@ impl Tokens {
         mine
     }
 
+    /// Whether another token can be had for one that is dead.
+    pub fn is_replaceable(&self) -> bool {
+        matches!(self.credential, Some(Credential::AppRole { .. }))
+    }
+
     /// The server does not know the token of this generation; true where another can be had.
-    pub fn evict(&mut self, generation: Generation) -> bool {
-        let replaceable = matches!(self.credential, Some(Credential::AppRole { .. }));
-        if replaceable && self.token.as_ref().is_some_and(|token| token.generation == generation) {
+    pub fn evict(&mut self, generation: Generation, rules: Rules) -> bool {
+        let replaceable = self.is_replaceable();
+        let is_it = |token: &Token| token.generation == generation || !rules.keep(Rule::OnlyItsGeneration);
+        if replaceable && self.token.as_ref().is_some_and(is_it) {
             self.token = None;
         }
         replaceable
     }
 
-    /// The token of this generation was renewed by an answer to a request that was sent at `sent`.
+    /// The token in use, where there is one.
+    pub fn in_use(&self) -> Option<Arc<SecretString>> {
+        self.token.as_ref().map(|token| token.text.clone())
+    }
+
+    /// The token of this generation was renewed, because the caller wished so, by an answer to a request
+    /// that was sent at `sent`.
     ///
     /// A token that was given is used until the server refuses it: whoever gave it may renew it too.
-    pub fn renewed(&mut self, generation: Generation, lease_duration: u64, sent: Duration) {
+    pub fn renewed(&mut self, generation: Generation, renewal: Renewal, sent: Duration) {
+        let lease = self.lease(renewal.lease_duration(), renewal.is_renewable(), sent);
         if let Some(token) = &mut self.token
             && token.generation == generation
-            && token.use_until.is_some()
+            && token.lease.is_some()
         {
-            token.use_until = use_until(lease_duration, sent);
+            token.lease = lease;
         }
     }
 
@@ -208,11 +347,4 @@ impl Tokens {
     pub fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)
     }
-}
-
-/// Until when a token with a lease of so many seconds is sent; none for one without an end.
-fn use_until(lease_duration: u64, sent: Duration) -> Option<Duration> {
-    let lease = Duration::from_secs(lease_duration);
-    let margin = (lease / 10).min(LONGEST_MARGIN);
-    (!lease.is_zero()).then(|| sent.saturating_add(lease.saturating_sub(margin)))
 }

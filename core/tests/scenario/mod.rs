@@ -17,7 +17,7 @@ use std::time::Duration;
 use baokit_core::config::{Credential, Settings, SettingsBuilder};
 use baokit_core::http::{Failure, FailureKind, Method, Request, Response, Transfer};
 use baokit_core::uri::Provider;
-use baokit_core::{Client, Host, Now};
+use baokit_core::{Client, Host, Notice, Now};
 use zeroize::Zeroizing;
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -101,6 +101,12 @@ pub fn written(version: u64) -> Reply {
     )
 }
 
+fn wrap_info(token: &str) -> String {
+    format!(
+        r#"{{"wrap_info":{{"token":"{token}","accessor":"a","ttl":60,"creation_time":"2026-01-01T00:00:00Z","creation_path":"secret/data/app"}}}}"#
+    )
+}
+
 pub fn errors(status: u16, text: &str) -> Reply {
     json(status, format!(r#"{{"errors":[{}]}}"#, serde_json::Value::from(text)))
 }
@@ -120,6 +126,7 @@ struct Inner {
     now: Cell<Duration>,
     timers: RefCell<Vec<(Duration, Waker)>>,
     seen: RefCell<Vec<Seen>>,
+    notices: RefCell<Vec<String>>,
     in_flight: Cell<usize>,
     most_in_flight: Cell<usize>,
     random: Cell<u64>,
@@ -137,12 +144,40 @@ impl World {
         Self::slow(move |seen| (Duration::from_millis(1), server(seen)))
     }
 
+    /// A world whose server wraps answers where it is asked to, as OpenBao does: all but refusals and what
+    /// is not there. The server itself sees the plain read when it is unwrapped.
+    pub fn wrapping(mut server: impl FnMut(&Seen) -> Reply + 'static) -> Self {
+        let mut wrapped: Vec<(String, Reply)> = Vec::new();
+        Self::new(move |seen| {
+            if seen.target == "/v1/sys/wrapping/unwrap" {
+                let position = wrapped.iter().position(|(token, _)| Some(token) == seen.token.as_ref());
+                return match position {
+                    Some(position) => wrapped.remove(position).1,
+                    None => errors(400, "wrapping token is not valid or does not exist"),
+                };
+            }
+            if seen.target == "/v1/sys/wrapping/wrap" {
+                return json(200, wrap_info("wrap-nothing"));
+            }
+            let reply = server(seen);
+            let is_wrapped = seen.header("x-vault-wrap-ttl").is_some()
+                && matches!(&reply, Reply::Answer(response) if response.status() == 200);
+            if !is_wrapped {
+                return reply;
+            }
+            let token = format!("wrap-{}", seen.at.as_nanos());
+            wrapped.push((token.clone(), reply));
+            json(200, wrap_info(&token))
+        })
+    }
+
     /// A world whose server says how long each answer takes.
     pub fn slow(server: impl FnMut(&Seen) -> (Duration, Reply) + 'static) -> Self {
         Self(Rc::new(Inner {
             now: Cell::default(),
             timers: RefCell::default(),
             seen: RefCell::default(),
+            notices: RefCell::default(),
             in_flight: Cell::default(),
             most_in_flight: Cell::default(),
             random: Cell::new(1),
@@ -192,6 +227,16 @@ impl World {
 
     pub fn most_in_flight(&self) -> usize {
         self.0.most_in_flight.get()
+    }
+
+    /// How often data was written, or asked to be.
+    pub fn writes(&self) -> usize {
+        self.seen().iter().filter(|seen| seen.method != Method::Get && seen.target.contains("/data/")).count()
+    }
+
+    /// What an operator was told.
+    pub fn notices(&self) -> Vec<String> {
+        self.0.notices.borrow().clone()
     }
 
     /// Runs one future to its end.
@@ -324,6 +369,10 @@ impl Host for World {
             Reply::Fail(kind) => Err(Failure::new(kind, "as the test wants")),
             Reply::Never => std::future::pending().await,
         }
+    }
+
+    fn notice(&self, notice: &Notice<'_>) {
+        self.0.notices.borrow_mut().push(notice.to_string());
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -115,6 +115,7 @@ pub(crate) enum Invariant {
     FalseConflict,
     FailedButExecuted,
     DeletedTwice,
+    LateDelete,
     FalseRefusal,
     TwoLogIns,
     NeedlessLogIn,

@@ -242,6 +242,19 @@ fn a_delete_of_the_newest_version_is_not_sent_again() {
 }
 
 #[test]
+fn what_was_said_to_be_deleted_is_not_deleted_later() {
+    for (outcome, found) in [(Outcome::Done, vec![Invariant::LateDelete]), (failed("INDETERMINATE"), vec![])] {
+        let mut story = Story::new();
+        story.foreign(1);
+        let op = story.begin(ME, Kind::Delete);
+        story.end(op, outcome);
+        story.foreign(2);
+        story.entry(Some(op), None, Effect::DeletedLatest { key: KEY.to_owned() });
+        assert_eq!(story.breaches(), found);
+    }
+}
+
+#[test]
 fn a_refusal_and_an_impossible_state_are_never_right() {
     let mut story = Story::new();
     story.tell(ME, Kind::Read, failed("PERMISSION_DENIED"));

@@ -1,0 +1,76 @@
+//! Redirects: followed to a configured node and for the very same path only.
+//!
+//! Everything else would carry the token to a stranger, or to another secret. With a change that no
+//! guard protects none is followed: the node that sends it on may have forwarded it as well.
+
+use secrecy::ExposeSecret;
+
+use std::time::Duration;
+
+use super::attempt::{Attempt, Progress};
+use super::verdict::{Executed, Verdict};
+use crate::call::Replay;
+use crate::config::Origin;
+use crate::error::{Code, Error};
+use crate::http::Response;
+use crate::rules::Rule;
+use crate::session::Session;
+
+impl Attempt {
+    pub(super) fn on_redirect(&mut self, session: &mut Session, now: Duration, response: &Response) -> Progress {
+        let refused = |code, reason: &'static str| Error::new(code).about(self.spec.path().to_owned()).because(reason);
+        let Some(location) = response.location() else {
+            let error = refused(Code::RedirectRefused, "a redirect to nowhere");
+            return self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error));
+        };
+        let Some((origin, target)) = Origin::of_location(location) else {
+            // OpenBao answers so to a path that it would clean, before it does anything.
+            let verdict = if location.starts_with("//") || location.contains("://") {
+                Verdict::Again(Executed::Maybe, refused(Code::RedirectRefused, "a redirect to no address of a node"))
+            } else {
+                Verdict::Stop(Executed::No, refused(Code::PathRewritten, "a redirect to another path of the same node"))
+            };
+            return self.on_trouble(session, now, verdict);
+        };
+        if self.only.is_some() {
+            let error = refused(Code::RedirectRefused, "the node sends the request on, and it is for this node alone");
+            return self.on_trouble(session, now, Verdict::Stop(Executed::Maybe, error));
+        }
+        if target != &*self.spec.target {
+            let error = refused(Code::PathRewritten, "a redirect to another path");
+            return self.on_trouble(session, now, Verdict::Stop(Executed::Maybe, error));
+        }
+        let may_follow = self.spec.replay != Replay::Unsafe || !session.rules.keep(Rule::NoRedirectForPlainWrites);
+        let found = session.nodes.find(&origin);
+        if let Some(node) = found.filter(|node| self.node == Some(*node)) {
+            // It takes itself for the leader, and is not.
+            session.nodes.suspect(node);
+        }
+        match found {
+            Some(node) if !self.asked.contains(&node) && may_follow => {
+                self.in_doubt = true;
+                self.send(session, now, node)
+            }
+            Some(_) if !may_follow => {
+                let error =
+                    refused(Code::NoLeader, "a redirect, which is not followed with a change that no guard protects");
+                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
+            }
+            Some(_) => {
+                let error = refused(Code::NoLeader, "the nodes send each other the request");
+                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
+            }
+            None => {
+                let error = refused(Code::RedirectRefused, "a redirect to a node that is not configured");
+                let error =
+                    if self.repeats_token(origin.as_str()) { error } else { error.about(origin.as_str().to_owned()) };
+                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
+            }
+        }
+    }
+
+    /// Whether a server put our token into the address that it sends us to.
+    fn repeats_token(&self, origin: &str) -> bool {
+        self.token.as_ref().is_some_and(|token| origin.contains(&token.expose_secret().to_ascii_lowercase()))
+    }
+}

@@ -1,0 +1,245 @@
+//! Reads that are not older than what the client has seen.
+//!
+//! An everyday read is one request. Where its answer falls below the secret's floor
+//! ([`crate::session::floors`]), or the exchange found it stale, a strong read settles the doubt: one
+//! that no stale node can give.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Operation;
+use crate::call::Call;
+use crate::call::kv2::{self, Address, Held, Versions};
+use crate::call::sys::wrapping;
+use crate::drive::{Host, Notice};
+use crate::error::{Code, Error, Result};
+use crate::exchange::Exchange;
+use crate::rules::Rule;
+use crate::session::floors::{Floor, Sighting};
+
+/// How long OpenBao keeps a wrapped answer, in seconds. It is unwrapped at once.
+const WRAP_SECONDS: u64 = 60;
+
+/// How long to wait after all nodes failed to give a strong read.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the leader may take over a read.
+const LEADER_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a read demands of what it is shown. By default, what any client may expect: nothing older than
+/// it has seen itself.
+///
+/// ```
+/// use baokit_core::ReadOptions;
+///
+/// // What another process wrote as version 7 must be there, or a later one.
+/// let options = ReadOptions::new().min_version(7);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    min_version: u64,
+    strong: bool,
+}
+
+impl ReadOptions {
+    /// No more than the default.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { min_version: 0, strong: false }
+    }
+
+    /// The secret's newest version must be this one or a later one: so a version that one process wrote
+    /// is seen by another. Where the cluster does not have it, the read fails with [`Code::StaleRead`].
+    #[must_use]
+    pub const fn min_version(mut self, version: u64) -> Self {
+        self.min_version = version;
+        self
+    }
+
+    /// The answer must come from the leader as it is at this moment. It takes two requests and a write
+    /// to the cluster's log, some 70 ms; an everyday read takes one and about a millisecond.
+    #[must_use]
+    pub const fn strong(mut self) -> Self {
+        self.strong = true;
+        self
+    }
+}
+
+/// One read of one secret: what is asked, and what of the answer can be compared.
+struct Look<'a, T> {
+    /// Mount and path of the secret.
+    key: &'a str,
+    /// The version that is asked for.
+    pin: Option<u64>,
+    call: Call<T>,
+    sighting: fn(&T) -> Sighting,
+}
+
+impl<H: Host> Operation<'_, H> {
+    /// Reads a version of a secret, the newest where none is named.
+    pub(super) async fn held(
+        &self,
+        at: Address<'_>,
+        pin: Option<u64>,
+        options: ReadOptions,
+    ) -> Result<(Held, Exchange)> {
+        let (key, call) = (at.key(), kv2::read(at, pin));
+        self.look(Look { key: &key, pin, call, sighting: Held::sighting }, options).await
+    }
+
+    /// Reads the versions of a secret; none where there is no such secret.
+    pub(super) async fn metadata(&self, at: Address<'_>, options: ReadOptions) -> Result<(Option<Versions>, Exchange)> {
+        let (key, call) = (at.key(), kv2::metadata(at));
+        let sighting = |found: &Option<Versions>| found.as_ref().map_or_else(Sighting::default, Versions::sighting);
+        self.look(Look { key: &key, pin: None, call, sighting }, options).await
+    }
+
+    /// Reads the versions of a secret that must be there.
+    pub(super) async fn versions(&self, at: Address<'_>) -> Result<Versions> {
+        let (versions, exchange) = self.metadata(at, ReadOptions::new()).await?;
+        versions.ok_or_else(|| self.place(&exchange, Error::new(Code::SecretNotFound).about(at.metadata_path())))
+    }
+
+    async fn look<T>(&self, look: Look<'_, T>, options: ReadOptions) -> Result<(T, Exchange)> {
+        let Look { key, pin, call, sighting } = look;
+        let floor = self.session(|session| session.floors.at(key));
+        if !options.strong && !floor.unsettled {
+            match self.once(&call).await {
+                Ok((value, exchange)) => {
+                    let seen = sighting(&value);
+                    if self.is_admitted(&floor, &seen, pin, options) {
+                        self.session(|session| session.floors.note(key, &seen));
+                        return Ok((value, exchange));
+                    }
+                    self.suspect(&exchange);
+                }
+                Err(error) if error.code() == Code::StaleRead => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let since = self.session(|session| session.floors.rises());
+        let (value, exchange) = self.strongly(&call).await?;
+        let seen = sighting(&value);
+        let fell = self.session(|session| {
+            if session.rules.keep(Rule::FloorsFall) { session.floors.settle(key, &seen, pin, since) } else { None }
+        });
+        if let Some(before) = fell {
+            let notice = Notice::VersionRegressed { secret: key, seen: before, found: seen.version };
+            self.client.host.notice(&notice);
+        }
+        if pin.is_none() && seen.version < options.min_version {
+            let reason = format!("version {} is the newest, and {} is asked for", seen.version, options.min_version);
+            return Err(self.place(&exchange, stale(key, reason)));
+        }
+        Ok((value, exchange))
+    }
+
+    fn is_admitted(&self, floor: &Floor, seen: &Sighting, pin: Option<u64>, options: ReadOptions) -> bool {
+        let is_judged = self.session(|session| session.rules.keep(Rule::FloorIsJudged));
+        let is_new_enough = pin.is_some() || seen.version >= options.min_version;
+        is_new_enough && (!is_judged || floor.admits(seen, pin))
+    }
+
+    fn suspect(&self, exchange: &Exchange) {
+        if let Some(node) = exchange.node() {
+            self.session(|session| session.nodes.suspect(node));
+        }
+    }
+
+    /// Reads what no stale node can show: the answer is asked for wrapped, which takes a write to the
+    /// cluster's log, and then unwrapped.
+    ///
+    /// A standby has such a request done by the leader; a leader that was deposed can't do it.
+    pub(super) async fn strongly<T>(&self, call: &Call<T>) -> Result<(T, Exchange)> {
+        if !self.session(|session| session.rules.keep(Rule::StrongReadsAreStrong)) {
+            return self.once(call).await;
+        }
+        let wrapped = Arc::new(call.spec.wrapped(WRAP_SECONDS));
+        loop {
+            let (answer, exchange) = self.carry_out(wrapped.clone()).await.map_err(|error| had_not(call, error))?;
+            if answer.is_of_nothing() {
+                // There is nothing to wrap, so this took no leader.
+                return self.at_leader(call).await;
+            }
+            if !answer.is_success() {
+                let result = call.read(answer);
+                return self.placed(result, exchange);
+            }
+            let Ok(token) = wrapping::token_of(&wrapped, &answer) else {
+                let reason = "an answer came unwrapped: does a proxy drop X-Vault-Wrap-TTL?";
+                return Err(self.place(&exchange, stale(call.spec.path(), reason.to_owned())));
+            };
+            // The token is spent where this fails, or as good as lost: another is asked for.
+            match self.carry_out(wrapping::unwrap(&token)?.spec).await {
+                Ok((answer, exchange)) if answer.is_success() || answer.is_of_gone() => {
+                    let result = call.read(answer);
+                    return self.placed(result, exchange);
+                }
+                Err(error) if error.code() == Code::ClientClosed => return Err(error),
+                result => self.pause(|| result.err().map_or_else(|| lost(call), |error| had_not(call, error))).await?,
+            }
+        }
+    }
+
+    /// Reads at the leader itself, for what leaves nothing to wrap: a node that can store something of
+    /// ours leads at that moment, and its own answer after that is not stale.
+    async fn at_leader<T>(&self, call: &Call<T>) -> Result<(T, Exchange)> {
+        let mut last = lost(call);
+        loop {
+            for node in self.session(|session| session.nodes.in_order()) {
+                let probe = wrapping::probe(WRAP_SECONDS)?.spec;
+                let read = match self.carry_out_in(probe, Some(node), self.deadline, false).await {
+                    Ok((answer, _)) if answer.is_success() => {
+                        let until = self.client.host.now().monotonic.saturating_add(LEADER_LIMIT).min(self.deadline);
+                        self.carry_out_in(call.spec.clone(), Some(node), until, false).await
+                    }
+                    Ok(_) => continue,
+                    Err(error) => Err(error),
+                };
+                match read {
+                    Ok((answer, exchange)) => {
+                        let result = call.read(answer);
+                        return self.placed(result, exchange);
+                    }
+                    Err(error) if error.code() == Code::ClientClosed => return Err(error),
+                    Err(error) => last = had_not(call, error),
+                }
+            }
+            self.pause(|| last.clone()).await?;
+        }
+    }
+
+    /// Lets a moment pass before the next try, or fails where there is no time for it.
+    pub(super) async fn pause(&self, error: impl FnOnce() -> Error) -> Result<()> {
+        let now = self.client.host.now().monotonic;
+        // Such tries count as retries do.
+        let wait = self.session(|session| session.quota.take(now)).err().unwrap_or_default().max(PAUSE);
+        if now.saturating_add(wait) >= self.deadline {
+            return Err(error());
+        }
+        self.client.host.sleep(wait).await;
+        Ok(())
+    }
+}
+
+/// A read that needs the leader could not be had.
+fn had_not<T>(call: &Call<T>, error: Error) -> Error {
+    match error.code() {
+        code if code.is_retryable() || code == Code::Indeterminate => {
+            let stale = stale(call.spec.path(), format!("a read that needs the leader could not be had ({code})"));
+            match error.node() {
+                Some(node) => stale.at(node, error.tries()),
+                None => stale,
+            }
+        }
+        _ => error,
+    }
+}
+
+fn lost<T>(call: &Call<T>) -> Error {
+    stale(call.spec.path(), "a read that needs the leader could not be had".to_owned())
+}
+
+fn stale(path: &str, reason: String) -> Error {
+    Error::new(Code::StaleRead).about(path.to_owned()).because(reason)
+}

@@ -1,0 +1,213 @@
+//! Changes whose answer was lost, or can't be believed as it is.
+//!
+//! A write with `cas` may be sent again, since it is carried out once at most. What comes back then may be
+//! a mismatch that is its own earlier try's work; and a leader that was deposed calls a right `cas` a
+//! mismatch too. So a mismatch is believed only after a strong read, and a doubt is settled by what is
+//! there; where that proves nothing, the outcome is [`Code::Indeterminate`].
+
+use serde_json::Value;
+
+use super::Operation;
+use crate::call::kv2::{self, Address, Held, Written, Wrote};
+use crate::drive::Host;
+use crate::error::{Code, Error, Result};
+use crate::rules::Rule;
+use crate::secret::SecretValue;
+use crate::session::floors::Sighting;
+
+/// Where a mismatch under `cas` leaves a write.
+enum Found {
+    /// Nobody has written since: the node that called it a mismatch was wrong.
+    StillThere,
+    /// The version that follows holds what was to be written.
+    Ours(Written),
+    /// Another writer came first.
+    Conflict,
+    /// What is there proves nothing.
+    Unknown(&'static str),
+}
+
+impl<H: Host> Operation<'_, H> {
+    /// Writes the version that follows `cas`. `base` is what was seen of `cas` itself, where it was.
+    pub(super) async fn write_after(
+        &self,
+        at: Address<'_>,
+        data: &SecretValue,
+        cas: u64,
+        base: Option<u64>,
+    ) -> Result<Written> {
+        let (key, call) = (at.key(), kv2::write(at, data, Some(cas))?);
+        let base = base.or_else(|| self.session(|session| session.floors.created(&key, cas)));
+        let mut in_doubt = false;
+        loop {
+            let (answer, exchange) = self.carry_out_in(call.spec.clone(), self.node, self.deadline, in_doubt).await?;
+            in_doubt = exchange.in_doubt();
+            let written = match self.placed(call.read(answer), exchange)? {
+                (Wrote::Version(written), _) => written,
+                (Wrote::Mismatch(error), exchange) => match self.found(at, data, cas, base, in_doubt).await? {
+                    Found::Ours(written) => written,
+                    Found::StillThere => {
+                        if let Some(node) = exchange.node() {
+                            self.session(|session| session.nodes.suspect(node));
+                        }
+                        self.pause(|| if in_doubt { error.clone().into_indeterminate() } else { error.clone() })
+                            .await?;
+                        continue;
+                    }
+                    Found::Conflict => return Err(self.place(&exchange, error)),
+                    Found::Unknown(reason) => {
+                        return Err(self.place(&exchange, error.because(reason).into_indeterminate()));
+                    }
+                },
+            };
+            if Some(written.version()) != cas.checked_add(1) {
+                let reason =
+                    format!("the answer speaks of version {} after a write that follows {cas}", written.version());
+                return Err(Error::new(Code::Indeterminate).about(key).because(reason));
+            }
+            self.session(|session| session.floors.wrote(&key, written.version(), written.created_time()));
+            return Ok(written);
+        }
+    }
+
+    /// What is behind a mismatch.
+    async fn found(
+        &self,
+        at: Address<'_>,
+        data: &SecretValue,
+        cas: u64,
+        base: Option<u64>,
+        in_doubt: bool,
+    ) -> Result<Found> {
+        let rules = self.session(|session| session.rules);
+        if !rules.keep(Rule::MismatchIsConfirmed) || (in_doubt && !rules.keep(Rule::MismatchIsResolved)) {
+            return Ok(Found::Conflict);
+        }
+        let unknown = |error: Error| match error.code() {
+            // Who may write and not read has to take the server's word.
+            Code::PermissionDenied if !in_doubt => Ok(Found::Conflict),
+            _ if in_doubt => Err(error.into_indeterminate()),
+            _ => Err(error),
+        };
+        let newest = match self.strong_version(at, None).await {
+            Ok(newest) => newest,
+            Err(error) => return unknown(error),
+        };
+        let version = newest.version();
+        if version == cas {
+            return Ok(Found::StillThere);
+        }
+        if !in_doubt {
+            return Ok(Found::Conflict);
+        }
+        let follower = match version.checked_sub(cas) {
+            Some(1) => newest,
+            Some(_) => match self.strong_version(at, cas.checked_add(1)).await {
+                Ok(follower) => follower,
+                Err(error) => return unknown(error),
+            },
+            None => return Ok(Found::Unknown("the secret was made anew meanwhile")),
+        };
+        let Held::Data(secret) = follower else {
+            return Ok(Found::Unknown("the version that it would have made is deleted, destroyed or pruned"));
+        };
+        if is_stored_as(data.expose(), secret.value.expose()) {
+            return Ok(Found::Ours(Written::new(secret.version, secret.created_time.clone())));
+        }
+        // Another value follows `cas`; was it this `cas`, or one of a secret that was made anew?
+        let same = match base {
+            Some(base) => match self.strong_version(at, Some(cas)).await {
+                Ok(held) => held.sighting().created == Some(base),
+                Err(error) => return unknown(error),
+            },
+            None => false,
+        };
+        Ok(if same { Found::Conflict } else { Found::Unknown("another value is there, perhaps of a secret made anew") })
+    }
+
+    async fn strong_version(&self, at: Address<'_>, version: Option<u64>) -> Result<Held> {
+        let since = self.session(|session| session.floors.rises());
+        let (held, _) = self.strongly(&kv2::read(at, version)).await?;
+        let seen: Sighting = held.sighting();
+        self.session(|session| session.floors.settle(&at.key(), &seen, version, since));
+        Ok(held)
+    }
+
+    /// Writes without `cas`. A lost answer counts as a success where the newest version holds the value.
+    pub(super) async fn write_blindly(&self, at: Address<'_>, data: &SecretValue) -> Result<Written> {
+        let call = kv2::write(at, data, None)?;
+        let key = at.key();
+        let written = match self.once(&call).await {
+            Ok((Wrote::Version(written), _)) => written,
+            Ok((Wrote::Mismatch(error), exchange)) => return Err(self.place(&exchange, error)),
+            Err(error) if error.code() == Code::Indeterminate => match self.strong_version(at, None).await {
+                Ok(Held::Data(secret)) if is_stored_as(data.expose(), secret.value.expose()) => {
+                    Written::new(secret.version, secret.created_time.clone())
+                }
+                _ => return Err(error),
+            },
+            Err(error) => return Err(error),
+        };
+        self.session(|session| session.floors.wrote(&key, written.version(), written.created_time()));
+        Ok(written)
+    }
+
+    /// Deletes these versions, or the newest where none is named. A lost answer to the latter counts as a
+    /// success where the newest version is deleted.
+    pub(super) async fn delete(&self, at: Address<'_>, versions: &[u64]) -> Result<()> {
+        let call = if versions.is_empty() { kv2::delete_latest(at) } else { kv2::delete_versions(at, versions)? };
+        match self.once(&call).await {
+            Ok(_) => {}
+            Err(error) if error.code() == Code::Indeterminate && versions.is_empty() => {
+                match self.strong_version(at, None).await {
+                    Ok(Held::Deleted { .. } | Held::Destroyed { .. } | Held::Nothing) => {}
+                    _ => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        self.session(|session| {
+            if !session.consistency.is_told() {
+                session.floors.unsettle(&at.key());
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Whether OpenBao stores the one as the other: its numbers are `float64`.
+fn is_stored_as(written: &Value, stored: &Value) -> bool {
+    match (written, stored) {
+        (Value::Number(written), Value::Number(stored)) => written == stored || written.as_f64() == stored.as_f64(),
+        (Value::Array(written), Value::Array(stored)) => {
+            written.len() == stored.len()
+                && written.iter().zip(stored).all(|(written, stored)| is_stored_as(written, stored))
+        }
+        (Value::Object(written), Value::Object(stored)) => {
+            written.len() == stored.len()
+                && written.iter().all(|(key, value)| stored.get(key).is_some_and(|stored| is_stored_as(value, stored)))
+        }
+        _ => written == stored,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_compared_as_openbao_stores_them() {
+        let same = [(json!(1), json!(1.0)), (json!({"a": [1, "x"]}), json!({"a": [1.0, "x"]}))];
+        assert!(same.iter().all(|(written, stored)| is_stored_as(written, stored)));
+        assert!(is_stored_as(&json!(9_007_199_254_740_993_u64), &json!(9_007_199_254_740_992_u64)));
+        let different = [
+            (json!(1), json!("1")),
+            (json!({"a": 1}), json!({"a": 1, "b": 2})),
+            (json!({"a": 1, "b": 2}), json!({"a": 1})),
+            (json!([1, 2]), json!([2, 1])),
+            (json!(null), json!({})),
+        ];
+        assert!(!different.iter().any(|(written, stored)| is_stored_as(written, stored)));
+    }
+}

@@ -1,0 +1,143 @@
+//! What the client does while no node serves it: one probe at a time for all its operations.
+//!
+//! Without this, every operation would ask every node again and again: an outage would be amplified by
+//! the very clients that suffer from it. So the first failure closes a gate. Those who come while it
+//! is closed wait; one of them at a time sends its own request, to another node each time, and the
+//! first that is served opens the gate for all. So the first answer after an election is noticed at
+//! once, and a single dead node costs one round trip.
+
+use std::time::Duration;
+
+use super::Ticket;
+
+/// How often a node is asked while none serves.
+const PACE: Duration = Duration::from_millis(500);
+
+/// What a request needs of the cluster. During an election the standbys still serve reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Any node that is up and unsealed.
+    Read,
+    /// The leader, if only behind a standby.
+    Leader,
+}
+
+/// Whether a request may be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// As usual.
+    Open,
+    /// On behalf of all who wait.
+    Probe,
+    /// Not before the gate opens, or this moment comes.
+    Wait(Ticket, Duration),
+}
+
+#[derive(Debug)]
+struct Outage {
+    number: u64,
+    /// Nodes that may still be asked at once, since they were not yet in this outage.
+    untried: usize,
+    next_probe: Duration,
+}
+
+/// The gates of one client.
+#[derive(Debug, Default)]
+pub(crate) struct Recovery {
+    read: Option<Outage>,
+    leader: Option<Outage>,
+    outages: u64,
+    moved: bool,
+}
+
+impl Recovery {
+    fn gate(&mut self, lane: Lane) -> &mut Option<Outage> {
+        match lane {
+            Lane::Read => &mut self.read,
+            Lane::Leader => &mut self.leader,
+        }
+    }
+
+    /// Whether a request may be sent now.
+    pub fn enter(&mut self, lane: Lane, now: Duration) -> Entry {
+        let Some(outage) = self.gate(lane) else { return Entry::Open };
+        if let Some(left) = outage.untried.checked_sub(1) {
+            outage.untried = left;
+            return Entry::Probe;
+        }
+        if now >= outage.next_probe {
+            outage.next_probe = now.saturating_add(PACE);
+            return Entry::Probe;
+        }
+        Entry::Wait(Ticket::Outage(outage.number), outage.next_probe)
+    }
+
+    /// A node did not serve a request. There are so many nodes.
+    pub fn failed(&mut self, lane: Lane, now: Duration, nodes: usize) {
+        let number = self.outages + 1;
+        let gate = self.gate(lane);
+        if gate.is_none() {
+            // Behind one address there may be other nodes: it is asked once more at once.
+            let untried = nodes.saturating_sub(1).max(1);
+            *gate = Some(Outage { number, untried, next_probe: now.saturating_add(PACE) });
+            self.outages = number;
+        }
+    }
+
+    /// A node served a request. One that the leader had to serve shows that nodes answer as well.
+    pub fn served(&mut self, lane: Lane) {
+        let read = self.read.take().is_some();
+        let leader = lane == Lane::Leader && self.leader.take().is_some();
+        self.moved |= read || leader;
+    }
+
+    /// Whether an outage is over, for one who waits for that.
+    pub fn is_over(&self, number: u64) -> bool {
+        [&self.read, &self.leader].into_iter().flatten().all(|outage| outage.number != number)
+    }
+
+    /// Whether those who wait must look again; asked once after each step.
+    pub fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn in_an_outage_each_other_node_is_asked_once_and_then_one_every_half_second() {
+        let mut recovery = Recovery::default();
+        assert_eq!(recovery.enter(Lane::Read, SECOND), Entry::Open);
+        recovery.failed(Lane::Read, SECOND, 3);
+        assert_eq!(recovery.enter(Lane::Read, SECOND), Entry::Probe);
+        assert_eq!(recovery.enter(Lane::Read, SECOND), Entry::Probe);
+        let next = SECOND + PACE;
+        for _ in 0..3 {
+            assert_eq!(recovery.enter(Lane::Read, SECOND), Entry::Wait(Ticket::Outage(1), next));
+        }
+        recovery.failed(Lane::Read, SECOND, 3);
+        assert_eq!(recovery.enter(Lane::Read, next), Entry::Probe);
+        assert_eq!(recovery.enter(Lane::Read, next), Entry::Wait(Ticket::Outage(1), next + PACE));
+    }
+
+    #[test]
+    fn without_a_leader_reads_go_on_and_a_served_write_opens_both_gates() {
+        let mut recovery = Recovery::default();
+        recovery.failed(Lane::Leader, SECOND, 1);
+        assert_eq!(recovery.enter(Lane::Read, SECOND), Entry::Open);
+        assert_eq!(recovery.enter(Lane::Leader, SECOND), Entry::Probe, "behind one address there may be several nodes");
+        assert!(matches!(recovery.enter(Lane::Leader, SECOND), Entry::Wait(..)));
+        recovery.failed(Lane::Read, SECOND, 1);
+        recovery.served(Lane::Read);
+        assert!(recovery.take_moved());
+        assert!(matches!(recovery.enter(Lane::Leader, SECOND), Entry::Wait(..)));
+        assert!(!recovery.is_over(1));
+        recovery.served(Lane::Leader);
+        assert!(recovery.is_over(1) && recovery.take_moved() && !recovery.take_moved());
+        assert_eq!(recovery.enter(Lane::Leader, SECOND), Entry::Open);
+    }
+}

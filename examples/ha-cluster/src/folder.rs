@@ -1,0 +1,413 @@
+//! A cluster's folder: where it is, whose it is, what lies where in it, and one command at a time.
+//!
+//! The file `cluster.json` marks a folder as ours. A folder that holds anything else is refused before anything in it
+//! is touched.
+
+use std::env;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::files::{self, UNFINISHED};
+use crate::node::NodeId;
+use crate::state::State;
+use crate::wait::Patience;
+use crate::{Error, Result};
+
+/// Open to the owner alone.
+const PRIVATE_FOLDER: u32 = 0o700;
+
+/// The name is in the folder's path and in texts, so it stays short and plain.
+const MAX_NAME: usize = 64;
+
+/// How long the lock is tried for: a command that was killed while it started a program leaves it a moment later.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// The folder of one cluster, by its absolute path without links, which is also how its processes are known.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+}
+
+/// Held while a command changes a folder; ends with the process at the latest.
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Folder {
+    /// Where the cluster of this name is kept: `$XDG_STATE_HOME/baokit/ha-cluster/NAME`, else the same below
+    /// `$HOME/.local/state`.
+    pub(crate) fn of_name(name: &str) -> Result<PathBuf> {
+        check_name(name)?;
+        // A relative one counts as unset, as the XDG specification asks.
+        let absolute = |key: &str| env::var_os(key).map(PathBuf::from).filter(|path| path.is_absolute());
+        let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+        match state {
+            Some(state) => Ok(state.join("baokit/ha-cluster").join(name)),
+            None => Err(Error::new(
+                "there is no place for the cluster's folder: neither XDG_STATE_HOME nor HOME is set",
+                "set one of them, or name a folder with --dir",
+            )),
+        }
+    }
+
+    /// The folder, made where it is missing. One with somebody else's files in it is refused untouched.
+    pub(crate) fn make(path: &Path) -> Result<Self> {
+        refuse_foreign(path)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(PRIVATE_FOLDER)
+            .create(path)
+            .map_err(|error| Error::file("make the folder", path, &error))?;
+        let folder = Self::at(path)?;
+        fs::set_permissions(&folder.path, fs::Permissions::from_mode(PRIVATE_FOLDER))
+            .map_err(|error| Error::file("make private", path, &error))?;
+        Ok(folder)
+    }
+
+    /// The folder of a cluster that there is.
+    pub(crate) fn existing(path: &Path) -> Result<Self> {
+        if !path.join(MARKER).is_file() {
+            return Err(Error::new(
+                format!("there is no cluster in {}", path.display()),
+                "make one with `up`, or name the right one with --name or --dir",
+            ));
+        }
+        Self::at(path)
+    }
+
+    fn at(path: &Path) -> Result<Self> {
+        let path = path.canonicalize().map_err(|error| Error::file("open the folder", path, &error))?;
+        // Configurations of OpenBao and HAProxy quote paths, and have no common way to write these.
+        let odd = |c: char| c.is_control() || matches!(c, '"' | '\\' | '$');
+        match path.to_str() {
+            Some(text) if !text.contains(odd) => Ok(Self { path }),
+            _ => Err(Error::new(
+                format!("{} can't stand in a configuration file", path.display()),
+                "name a folder without quotes, backslashes, dollars and control characters with --dir",
+            )),
+        }
+    }
+
+    /// Makes sure that no other command changes the folder meanwhile.
+    pub(crate) async fn lock(&self) -> Result<Lock> {
+        let path = self.path.join(LOCK);
+        let patience = Patience::of(LOCK_WAIT);
+        loop {
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(files::PRIVATE)
+                .open(&path)
+                .map_err(|error| Error::file("lock", &path, &error))?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // `down --delete-data` removes the file while it holds it; then what was locked here is gone.
+                Ok(()) if is_same(&file, &path) => return Ok(Lock { _file: file }),
+                Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(errno) => return Err(Error::file("lock", &path, &errno.into())),
+            }
+            if !patience.wait().await {
+                return Err(Error::new(
+                    format!("another ha-cluster command is at work in {}", self.path.display()),
+                    "wait until it is done, then run this one again",
+                ));
+            }
+        }
+    }
+
+    /// What `cluster.json` says; none before the first `up`.
+    pub(crate) fn load(&self) -> Result<Option<State>> {
+        let path = self.path.join(MARKER);
+        let Some(text) = files::read(&path)? else { return Ok(None) };
+        State::parse(&text).map(Some).map_err(|reason| {
+            Error::new(
+                format!("{} can't be understood: {reason}", path.display()),
+                "use the ha-cluster that made it, or restore the file; nothing was changed",
+            )
+        })
+    }
+
+    pub(crate) fn save(&self, state: &State) -> Result<()> {
+        files::replace(&self.path.join(MARKER), state.to_text()?.as_bytes())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The private authority's certificate, which clients are given.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.path.join("ca.crt")
+    }
+
+    pub(crate) fn ca_key(&self) -> PathBuf {
+        self.path.join("ca.key")
+    }
+
+    /// The unseal keys and the root token.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.path.join("keys.json")
+    }
+
+    /// The client's role id and secret id.
+    pub(crate) fn credentials(&self) -> PathBuf {
+        self.path.join("client.json")
+    }
+
+    pub(crate) fn balancer_config(&self) -> PathBuf {
+        self.path.join("haproxy.cfg")
+    }
+
+    pub(crate) fn balancer_log(&self) -> PathBuf {
+        self.path.join("haproxy.log")
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> NodeFolder {
+        NodeFolder(self.path.join(id.to_string()))
+    }
+
+    /// Makes the folders of a node where they are missing.
+    pub(crate) fn make_node(&self, id: NodeId) -> Result<()> {
+        let data = self.node(id).data();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(PRIVATE_FOLDER)
+            .create(&data)
+            .map_err(|error| Error::file("make the folder", &data, &error))
+    }
+
+    /// Removes what `up` made, the marker last, so that it can be done again when it was interrupted. Returns what
+    /// is left: files that are not ours.
+    pub(crate) fn delete(&self, state: &State) -> Result<Vec<PathBuf>> {
+        for id in state.node_ids() {
+            let node = self.node(id);
+            node.delete_data()?;
+            for file in [node.config(), node.log(), node.certificate(), node.key()] {
+                remove_with_unfinished(&file)?;
+            }
+            remove_if_empty(&node.0)?;
+        }
+        for file in [self.keys(), self.credentials(), self.ca(), self.ca_key(), self.balancer_config()] {
+            remove_with_unfinished(&file)?;
+        }
+        files::remove(&self.balancer_log())?;
+        remove_with_unfinished(&self.path.join(MARKER))?;
+        files::remove(&self.path.join(LOCK))?;
+        remove_if_empty(&self.path)?;
+        if !self.path.exists() {
+            return Ok(Vec::new());
+        }
+        entries(&self.path)
+    }
+}
+
+/// The marker of a cluster's folder.
+const MARKER: &str = "cluster.json";
+
+/// Begins as unfinished files do, since it is there before the marker.
+const LOCK: &str = ".ha-cluster.lock";
+
+/// The folder of one node.
+pub(crate) struct NodeFolder(PathBuf);
+
+impl NodeFolder {
+    pub(crate) fn config(&self) -> PathBuf {
+        self.0.join("node.hcl")
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.0.join("data")
+    }
+
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.0.join("tls.crt")
+    }
+
+    pub(crate) fn key(&self) -> PathBuf {
+        self.0.join("tls.key")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.0.join("server.log")
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Removes what the node stored.
+    pub(crate) fn delete_data(&self) -> Result<()> {
+        let data = self.data();
+        match fs::remove_dir_all(&data) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", &data, &error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A name for a cluster: letters, digits, `-`, `_` and `.`, not first a dot.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(plain) && !name.starts_with('.') {
+        return Ok(());
+    }
+    Err(Error::new(
+        format!("{name:?} is no name for a cluster"),
+        format!("use 1 to {MAX_NAME} letters, digits, - _ and ., beginning with no dot"),
+    ))
+}
+
+/// Accepts what is missing, empty, marked, or was left by an `up` that ended before it wrote the marker.
+fn refuse_foreign(path: &Path) -> Result<()> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::file("look at", path, &error)),
+        Ok(metadata) => metadata,
+    };
+    let refuse = |what: &str| {
+        Err(Error::new(
+            format!("{} {what}; nothing in it was touched", path.display()),
+            "name an empty or a new folder with --dir",
+        ))
+    };
+    if !metadata.is_dir() {
+        return refuse("is no folder");
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        return refuse("belongs to another user");
+    }
+    let entries = entries(path)?;
+    let is_named = |entry: &PathBuf, test: fn(&str) -> bool| {
+        entry.file_name().and_then(|name| name.to_str()).is_some_and(test) && entry.is_file()
+    };
+    let marked = entries.iter().any(|entry| is_named(entry, |name| name == MARKER));
+    if marked || entries.iter().all(|entry| is_named(entry, |name| name.starts_with(UNFINISHED))) {
+        return Ok(());
+    }
+    refuse("holds files, and they are not those of a cluster")
+}
+
+fn entries(path: &Path) -> Result<Vec<PathBuf>> {
+    let read = || fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
+    read().map_err(|error| Error::file("list", path, &error))
+}
+
+fn is_same(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(there)) => (held.dev(), held.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+fn remove_with_unfinished(path: &Path) -> Result<()> {
+    files::remove(path)?;
+    files::remove(&files::unfinished(path))
+}
+
+fn remove_if_empty(path: &Path) -> Result<()> {
+    match fs::remove_dir(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+        Err(error) => Err(Error::file("remove", path, &error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder for one test, which goes away with the value.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let path = env::temp_dir().join(format!("ha-cluster-folder-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path.canonicalize().unwrap())
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_folder_with_files_of_the_users_is_refused_untouched() {
+        let place = Place::new("foreign");
+        fs::set_permissions(&place.0, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(place.0.join("thesis.txt"), "mine").unwrap();
+        let error = Folder::make(&place.0).unwrap_err().to_string();
+        assert!(error.contains("nothing in it was touched"), "{error}");
+        assert_eq!(entries(&place.0).unwrap(), [place.0.join("thesis.txt")]);
+        assert_eq!(fs::metadata(&place.0).unwrap().mode() & 0o777, 0o755);
+        // A file where the folder should be.
+        assert!(Folder::make(&place.0.join("thesis.txt")).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_folder_is_made_private_and_one_that_was_begun_is_taken_up() {
+        let place = Place::new("begun");
+        let path = place.0.join("a/b");
+        let folder = Folder::make(&path).unwrap();
+        assert_eq!(fs::metadata(folder.path()).unwrap().mode() & 0o777, 0o700);
+        drop(folder.lock().await.unwrap());
+        assert!(Folder::make(&path).is_ok());
+        assert!(Folder::existing(&path).is_err());
+        // A folder that only looks like a lock file is somebody else's.
+        fs::create_dir(path.join(".ha-cluster.folder")).unwrap();
+        assert!(Folder::make(&path).is_err());
+    }
+
+    #[tokio::test]
+    async fn two_commands_at_once_are_refused() {
+        let place = Place::new("lock");
+        let folder = Folder::make(&place.0).unwrap();
+        let held = folder.lock().await.unwrap();
+        assert!(folder.lock().await.is_err());
+        drop(held);
+        assert!(folder.lock().await.is_ok());
+    }
+
+    #[test]
+    fn a_path_that_no_configuration_can_hold_is_refused() {
+        let place = Place::new("odd");
+        for odd in ["a\"b", "a\\b", "a${b}", "a\nb"] {
+            assert!(Folder::make(&place.0.join(odd)).is_err(), "{odd}");
+        }
+        assert!(Folder::make(&place.0.join("a 'b' #ü")).is_ok());
+    }
+
+    #[test]
+    fn deleting_leaves_what_is_not_ours() {
+        let place = Place::new("delete");
+        let folder = Folder::make(&place.0).unwrap();
+        let ports = crate::ports::Ports::at(8200, 3).unwrap();
+        let state = State::new("default".into(), "2.7.2".into(), "/opt/bao".into(), ports);
+        folder.save(&state).unwrap();
+        for id in state.node_ids() {
+            folder.make_node(id).unwrap();
+            fs::write(folder.node(id).log(), "log").unwrap();
+        }
+        fs::write(place.0.join("notes.txt"), "mine").unwrap();
+        assert_eq!(folder.delete(&state).unwrap(), [place.0.join("notes.txt")]);
+        fs::remove_file(place.0.join("notes.txt")).unwrap();
+        folder.save(&state).unwrap();
+        assert!(folder.delete(&state).unwrap().is_empty());
+        assert!(!place.0.exists());
+    }
+
+    #[test]
+    fn names_are_plain() {
+        for wrong in ["", ".", "..", ".hidden", "a/b", "a b", "ä", &"a".repeat(65)] {
+            assert!(check_name(wrong).is_err(), "{wrong}");
+        }
+        assert!(check_name("team-1_b.test").is_ok());
+    }
+}
