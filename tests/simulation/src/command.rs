@@ -115,6 +115,7 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
         count: all.seeds.unwrap_or(1000),
         threads: all.threads.unwrap_or_else(processors),
         plan,
+        ignored: Vec::new(),
         survey: all.survey,
         progress: true,
     };

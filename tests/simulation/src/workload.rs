@@ -97,9 +97,9 @@ impl User {
             52..=66 => Kind::Put { cas: Some(known) },
             67..=74 => Kind::Put { cas: None },
             75..=82 => Kind::Rotate,
-            83..=87 => Kind::Delete,
-            88..=91 => Kind::DeleteVersions(vec![some]),
-            92..=97 => Kind::Versions,
+            83..=88 => Kind::Delete,
+            89..=93 => Kind::DeleteVersions(vec![some]),
+            94..=97 => Kind::Versions,
             _ => Kind::LookupSelf,
         }
     }
@@ -156,7 +156,12 @@ impl User {
             world.executor.sleep(pause).await;
             let key = self.draw(|random| random.place(world.profile.keys));
             let kind = self.choose(key);
+            let looks_back = kind != Kind::Read && self.draw(|random| random.chance(0.3));
             self.perform(kind, key, false).await;
+            // Many programs read at once what they have just changed.
+            if looks_back {
+                self.perform(Kind::Read, key, false).await;
+            }
         }
         world.life(self.id, |life| life.running -= 1);
     }

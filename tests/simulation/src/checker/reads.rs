@@ -77,7 +77,9 @@ fn seen(case: &Case<'_>, id: usize, op: &Operation) -> Option<Floor> {
         }
         // Before 2.7 nothing that a client sees tells how far a node is that has deleted.
         Outcome::Done if case.era == Era::Indexed => {
-            let place = case.made_by(id).find(|(.., entry)| of_versions(&entry.effect))?.0;
+            // What is carried out later nobody has seen yet.
+            let mut made = case.made_by(id).filter(|(place, ..)| *place < op.end_length);
+            let place = made.find(|(.., entry)| of_versions(&entry.effect))?.0;
             Some(Floor { place, deleted: true })
         }
         _ => source(case, op).map(|place| Floor { place, deleted: false }),

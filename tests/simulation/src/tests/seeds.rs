@@ -50,7 +50,8 @@ fn without_faults_nothing_fails() {
 #[test]
 fn some_hundred_seeds_hit_every_fault_and_breach_nothing_that_core_keeps() {
     let plan = Plan::default();
-    let verdict = Campaign { first: 1, count: 300, threads: 2, plan, survey: true, progress: false }.run();
+    let verdict =
+        Campaign { first: 1, count: 300, threads: 2, plan, ignored: Vec::new(), survey: true, progress: false }.run();
     assert_eq!(verdict.breaches, std::collections::BTreeMap::new());
     assert_eq!(verdict.seeds, 300);
     let never = verdict.tally.never();
