@@ -111,6 +111,7 @@ pub(crate) enum Invariant {
     VersionMadeTwice,
     StaleRead,
     StaleAfterDelete,
+    BehindIndex,
     UncommittedRead,
     FalseConflict,
     FailedButExecuted,

@@ -22,6 +22,7 @@ const TABLE: &[(Invariant, bool, &str, &str)] = &[
     (Invariant::VersionMadeTwice, true, "version-made-twice", "one operation makes one version"),
     (Invariant::StaleRead, true, "stale-read", "no read is older than what its client has seen"),
     (Invariant::StaleAfterDelete, true, "stale-after-delete", "nor than what its client has deleted (2.7)"),
+    (Invariant::BehindIndex, true, "behind-its-index", "nor than anything else that its client has seen (2.7)"),
     (Invariant::UncommittedRead, true, "uncommitted-read", "what is read was committed"),
     (Invariant::FalseConflict, true, "false-conflict", "a conflict is another writer's doing"),
     (Invariant::FailedButExecuted, true, "failed-but-executed", "what failed does not happen after all"),

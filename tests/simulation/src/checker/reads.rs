@@ -25,8 +25,25 @@ pub(super) fn check(case: &Case<'_>, found: &mut Vec<Violation>) {
             let invariant = if floor.deleted { Invariant::StaleAfterDelete } else { Invariant::StaleRead };
             let text = format!("the client has seen entry {} of the log before, which is newer", floor.place);
             found.push(violation(invariant, id, op, text));
+        } else if let Some(place) = behind_index(case, op) {
+            let text = format!("the client has seen entry {place} of the log before, of another secret");
+            found.push(violation(Invariant::BehindIndex, id, op, text));
         }
     }
+}
+
+/// What the client has seen of any secret, where servers say how far they are, and the read shows what was
+/// before that. The answer for a missing key says nothing.
+fn behind_index(case: &Case<'_>, op: &Operation) -> Option<usize> {
+    let says = !matches!(op.code(), Some("SECRET_NOT_FOUND" | "VERSION_NOT_FOUND"));
+    if case.era == Era::Silent || !says || !is_read(op) {
+        return None;
+    }
+    let earlier = |other: &&Operation| other.client == op.client && other.end.is_some_and(|end| end < op.start);
+    let all = case.history.operations.iter().enumerate().filter(|(_, other)| earlier(other));
+    let place = all.filter_map(|(id, other)| seen(case, id, other)).map(|floor| floor.place).max()?;
+    let shown = |place| case.timeline.shows(case.log, &op.key, place, &op.kind, &op.outcome);
+    (!(place..op.end_length).any(shown)).then_some(place)
 }
 
 /// How many reads went back behind the making anew of a key, which version numbers can't show.

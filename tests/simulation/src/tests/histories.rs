@@ -186,6 +186,32 @@ fn what_the_client_deleted_is_gone_where_servers_say_how_far_they_are() {
 }
 
 #[test]
+fn what_the_client_has_seen_of_one_secret_counts_for_another_where_servers_say_how_far_they_are() {
+    let mut story = Story::new();
+    story.foreign(1);
+    story.foreign(2);
+    let other = Effect::Wrote { key: "key-1".to_owned(), version: 1, value: json!({ "w": "other" }) };
+    story.entry(None, None, other);
+    let op = story.begin(ME, Kind::Read);
+    story.history.operations[op.0].key = "key-1".to_owned();
+    story.end(op, Outcome::Read { version: 1, value: json!({ "w": "other" }) });
+    story.tell(ME, Kind::Read, read(2));
+    story.tell(OTHER, Kind::Read, read(1));
+    assert_eq!(story.breaches(), []);
+    story.tell(ME, Kind::ReadPinned(2), read(2));
+    story.tell(ME, Kind::Versions, Outcome::Versions { current: 2 });
+    assert_eq!(story.breaches(), []);
+    let mut again = Story { log: story.log.clone(), ..Story::new() };
+    let op = again.begin(ME, Kind::Read);
+    again.history.operations[op.0].key = "key-1".to_owned();
+    again.end(op, Outcome::Read { version: 1, value: json!({ "w": "other" }) });
+    again.tell(ME, Kind::Read, read(1));
+    assert_eq!(again.breaches(), [Invariant::BehindIndex]);
+    again.era = Era::Silent;
+    assert_eq!(again.breaches(), []);
+}
+
+#[test]
 fn what_nobody_wrote_is_not_read() {
     let mut story = Story::new();
     story.foreign(1);
