@@ -150,7 +150,7 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
     let cas = request.body().and_then(|body| serde_json::from_slice::<serde_json::Value>(body.as_ref()).ok());
     let cas = cas.and_then(|body| body.get("options")?.get("cas")?.as_u64());
     let op = world.current.get();
-    let send = world.history.borrow_mut().send(op, cas);
+    let send = world.history.borrow_mut().send(op, cas, target.starts_with("/v1/auth/"));
     let logging_in = target.ends_with("/login").then(|| LoggingIn::begin(world, client));
     world.note(Notable::Sent);
     world.trace(|| {
@@ -182,11 +182,11 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
 }
 
 /// The token that a log-in's answer holds, and until when it can be used in any case. Its lease may have
-/// begun when the log-in was sent, and its last tenth is no time to begin anything in.
+/// begun when the log-in was sent, and in its last third a client may look for another.
 fn grant(sent: Duration, answer: &model::Response) -> Option<(String, Duration)> {
     let body: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
     let (auth, lease) = (body.get("auth")?, body.pointer("/auth/lease_duration")?.as_u64()?);
-    let good = Duration::from_secs(lease).mul_f64(0.8).saturating_sub(Duration::from_secs(1));
+    let good = Duration::from_secs(lease).mul_f64(0.6).saturating_sub(Duration::from_secs(1));
     Some((auth.get("client_token")?.as_str()?.to_owned(), sent.saturating_add(good)))
 }
 

@@ -116,8 +116,9 @@ pub(crate) fn play(profile: Profile, mut random: Random, plan: &Plan) -> (Rc<Wor
         let world = user.world.clone();
         world.executor.clone().spawn(async move {
             for key in 0..user.world.profile.keys {
-                user.perform(Kind::Read, key, true).await;
-                user.perform(Kind::Versions, key, true).await;
+                for (before, kind) in [Kind::Read, Kind::Versions, Kind::Read].into_iter().enumerate() {
+                    user.perform(kind, key, Some(before)).await;
+                }
             }
         });
     }

@@ -105,7 +105,7 @@ impl User {
     }
 
     /// Carries out one operation and records it. A fresh one is left alone.
-    pub(crate) async fn perform(&self, kind: Kind, key: usize, fresh: bool) {
+    pub(crate) async fn perform(&self, kind: Kind, key: usize, fresh: Option<usize>) {
         let world = &self.world;
         let (start, length) = (world.now(), world.log_length());
         let name = format!("key-{key}");
@@ -125,7 +125,7 @@ impl User {
         };
         let op = world.history.borrow_mut().begin(operation);
         world.trace(|| format!("op {} of client {}: {kind:?} {name}", op.0, self.id.0));
-        let share = |fault| if fresh { 0.0 } else { world.profile.share(fault) };
+        let share = |fault| if fresh.is_some() { 0.0 } else { world.profile.share(fault) };
         let at_poll = |fault| {
             let share = share(fault) * 2.0;
             self.draw(|random| if random.chance(share) { Some(random.between(2, 7)) } else { None })
@@ -157,10 +157,10 @@ impl User {
             let key = self.draw(|random| random.place(world.profile.keys));
             let kind = self.choose(key);
             let looks_back = kind != Kind::Read && self.draw(|random| random.chance(0.3));
-            self.perform(kind, key, false).await;
+            self.perform(kind, key, None).await;
             // Many programs read at once what they have just changed.
             if looks_back {
-                self.perform(Kind::Read, key, false).await;
+                self.perform(Kind::Read, key, None).await;
             }
         }
         world.life(self.id, |life| life.running -= 1);

@@ -64,7 +64,7 @@ fn no_wait_reaches_beyond_the_deadline() {
         start_length: 1,
         end_length: 1,
         limit: Duration::from_secs(1),
-        fresh: false,
+        fresh: None,
         outcome: Outcome::Running,
     });
     let host = Rc::new(SimulatedHost::new(world.clone(), ME, Random::new(1), true));
