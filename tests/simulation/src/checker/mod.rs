@@ -9,7 +9,7 @@ mod timeline;
 mod writes;
 
 use crate::cluster::{Entry, Era};
-use crate::history::{History, Invariant, Operation, Outcome, Violation};
+use crate::history::{History, Invariant, Operation, Violation};
 use crate::network::SLACK;
 use crate::world::World;
 use timeline::Timeline;
