@@ -11,7 +11,7 @@ use baokit_devserver::model::{Request, Response};
 use super::node::{Belief, Power, address};
 use super::{Era, answers, asked_index};
 use crate::history::SendId;
-use crate::tally::Notable;
+use crate::tally::{Fault, Notable};
 use crate::world::World;
 
 /// A request as it arrives at a node.
@@ -243,7 +243,7 @@ fn to_leader(world: &World, place: usize, inbound: &Inbound) -> Decision {
         0 => Decision::Hang,
         1 => Decision::Say(answers::no_leader()),
         _ => {
-            world.note(Notable::DeadRedirect);
+            world.note(Notable::FailedForward);
             Decision::Say(answers::redirect(&address(leader), &inbound.request.target))
         }
     }
@@ -255,10 +255,19 @@ async fn pass_on(world: &Rc<World>, leader: usize, inbound: Rc<Inbound>, hops: u
     }
     world.note(Notable::PassedOn);
     world.pause(0, 1).await;
-    match serve(world.clone(), leader, inbound.clone(), hops + 1).await {
-        // The leader died with the request in its hands, which may have been executed.
+    let share = if world.calm.get() { 0.0 } else { world.profile.share(Fault::LostForward) };
+    let reply = match serve(world.clone(), leader, inbound.clone(), hops + 1).await {
+        Reply::Answer(_) if share > 0.0 && world.draw(|random| random.chance(share)) => {
+            world.fault(Fault::LostForward);
+            Reply::Closed
+        }
+        reply => reply,
+    };
+    match reply {
+        // A standby that could not pass a request on sends the client to the leader, whatever became of
+        // the request there: it may have been executed.
         Reply::Closed => {
-            world.note(Notable::DeadRedirect);
+            world.note(Notable::FailedForward);
             Reply::Answer(answers::redirect(&address(leader), &inbound.request.target))
         }
         answer @ Reply::Answer(_) => answer,
@@ -290,7 +299,7 @@ fn lead(world: &Rc<World>, place: usize, inbound: &Inbound) -> Reply {
         }
     }
     if dies {
-        world.fault(crate::tally::Fault::CrashAtCommit);
+        world.fault(Fault::CrashAtCommit);
         world.note(Notable::ExecutedUnanswered);
         crate::faults::crash(world, place);
         return Reply::Closed;
