@@ -310,8 +310,10 @@ impl Attempt {
 
     fn on_final(&mut self, session: &mut Session, now: Duration, response: Response, said: Option<Said>) -> Progress {
         let noted = response.index().map(|index| session.consistency.note(index, self.asked_for.as_deref()));
+        // What came wrapped was stored by the leader, whatever its index says.
+        let is_judged = session.rules.keep(Rule::IndexIsJudged) && (self.spec.wrap_ttl.is_none() || said.is_some());
         match noted {
-            Some(Noted::Behind) if session.rules.keep(Rule::IndexIsJudged) => return self.on_stale(session, now),
+            Some(Noted::Behind) if is_judged => return self.on_stale(session, now),
             Some(Noted::OtherCluster) => session.floors.clear(),
             _ => {}
         }
@@ -338,7 +340,9 @@ impl Attempt {
     /// The node answered with less than the client has seen.
     fn on_stale(&mut self, session: &mut Session, now: Duration) -> Progress {
         let node = self.node.filter(|_| self.is_telling());
-        node.inspect(|node| session.nodes.suspect(*node));
+        if let Some(node) = node {
+            session.nodes.suspect(node);
+        }
         let reason = "the node is behind what was seen before, and does not know it";
         self.cause = Some(Error::new(Code::StaleRead).about(self.spec.path().to_owned()).because(reason));
         match session.nodes.choose(&self.asked).filter(|_| node.is_some()) {

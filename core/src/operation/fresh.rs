@@ -16,6 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::exchange::Exchange;
 use crate::rules::Rule;
 use crate::session::floors::{Floor, Sighting};
+use crate::session::nodes::NodeId;
 
 /// How long OpenBao keeps a wrapped answer, in seconds. It is unwrapped at once.
 const WRAP_SECONDS: u64 = 60;
@@ -99,30 +100,30 @@ impl<H: Host> Operation<'_, H> {
 
     async fn look<T>(&self, look: Look<'_, T>, options: ReadOptions) -> Result<(T, Exchange)> {
         let Look { key, pin, call, sighting } = look;
-        let floor = self.session(|session| session.floors.at(key));
+        let (floor, since) = self.session(|session| (session.floors.at(key), session.floors.moves()));
+        let mut doubted = None;
         if !options.strong && !floor.unsettled {
             match self.once(&call).await {
                 Ok((value, exchange)) => {
                     let seen = sighting(&value);
                     if self.is_admitted(&floor, &seen, pin, options) {
-                        self.session(|session| session.floors.note(key, &seen));
+                        self.session(|session| session.floors.note(key, &seen, since));
                         return Ok((value, exchange));
                     }
-                    self.suspect(&exchange);
+                    doubted = self.suspect(&exchange).map(|node| (node, seen));
                 }
                 Err(error) if error.code() == Code::StaleRead => {}
                 Err(error) => return Err(error),
             }
         }
-        let since = self.session(|session| session.floors.rises());
+        let since = self.session(|session| session.floors.moves());
         let (value, exchange) = self.strongly(&call).await?;
         let seen = sighting(&value);
-        let fell = self.session(|session| {
-            if session.rules.keep(Rule::FloorsFall) { session.floors.settle(key, &seen, pin, since) } else { None }
-        });
-        if let Some(before) = fell {
-            let notice = Notice::VersionRegressed { secret: key, seen: before, found: seen.version };
-            self.client.host.notice(&notice);
+        self.settle(key, &seen, pin, since);
+        if let Some((node, before)) = doubted
+            && before == seen
+        {
+            self.session(|session| session.nodes.trust(node));
         }
         if pin.is_none() && seen.version < options.min_version {
             let reason = format!("version {} is the newest, and {} is asked for", seen.version, options.min_version);
@@ -137,10 +138,20 @@ impl<H: Host> Operation<'_, H> {
         is_new_enough && (!is_judged || floor.admits(seen, pin))
     }
 
-    fn suspect(&self, exchange: &Exchange) {
-        if let Some(node) = exchange.node() {
-            self.session(|session| session.nodes.suspect(node));
+    /// Lets the floor be where a strong read that began at `since` shows it.
+    pub(super) fn settle(&self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64) {
+        let fell = self.session(|session| {
+            if session.rules.keep(Rule::FloorsFall) { session.floors.settle(key, seen, pin, since) } else { None }
+        });
+        if let Some(before) = fell {
+            let notice = Notice::VersionRegressed { secret: key, seen: before, found: seen.version };
+            self.client.host.notice(&notice);
         }
+    }
+
+    /// Turns away from the node that answered. Returns it where it was not suspect before.
+    pub(super) fn suspect(&self, exchange: &Exchange) -> Option<NodeId> {
+        exchange.node().filter(|node| self.session(|session| session.nodes.suspect(*node)))
     }
 
     /// Reads what no stale node can show: the answer is asked for wrapped, which takes a write to the
@@ -158,13 +169,13 @@ impl<H: Host> Operation<'_, H> {
                 // There is nothing to wrap, so this took no leader.
                 return self.at_leader(call).await;
             }
-            if !answer.is_success() {
-                let result = call.read(answer);
-                return self.placed(result, exchange);
-            }
-            let Ok(token) = wrapping::token_of(&wrapped, &answer) else {
+            let token = wrapping::token_of(&wrapped, &answer).ok().filter(|_| answer.is_success());
+            let Some(token) = token else {
+                // A version that is deleted should have come wrapped as well.
+                let error = Some(answer).filter(|answer| !answer.is_success()).and_then(|it| call.read(it).err());
                 let reason = "an answer came unwrapped: does a proxy drop X-Vault-Wrap-TTL?";
-                return Err(self.place(&exchange, stale(call.spec.path(), reason.to_owned())));
+                let error = error.unwrap_or_else(|| stale(call.spec.path(), reason.to_owned()));
+                return Err(self.place(&exchange, error));
             };
             // The token is spent where this fails, or as good as lost: another is asked for.
             match self.carry_out(wrapping::unwrap(&token)?.spec).await {
@@ -172,8 +183,9 @@ impl<H: Host> Operation<'_, H> {
                     let result = call.read(answer);
                     return self.placed(result, exchange);
                 }
+                Ok((_, exchange)) => self.pause(|| self.place(&exchange, lost(call))).await?,
                 Err(error) if error.code() == Code::ClientClosed => return Err(error),
-                result => self.pause(|| result.err().map_or_else(|| lost(call), |error| had_not(call, error))).await?,
+                Err(error) => self.pause(|| had_not(call, error)).await?,
             }
         }
     }
@@ -183,14 +195,24 @@ impl<H: Host> Operation<'_, H> {
     async fn at_leader<T>(&self, call: &Call<T>) -> Result<(T, Exchange)> {
         let mut last = lost(call);
         loop {
-            for node in self.session(|session| session.nodes.in_order()) {
+            let nodes = self.session(|session| session.nodes.in_order());
+            let (count, mut refusals) = (nodes.len(), 0);
+            for node in nodes {
                 let probe = wrapping::probe(WRAP_SECONDS)?.spec;
                 let read = match self.carry_out_in(probe, Some(node), self.deadline, false).await {
                     Ok((answer, _)) if answer.is_success() => {
                         let until = self.client.host.now().monotonic.saturating_add(LEADER_LIMIT).min(self.deadline);
                         self.carry_out_in(call.spec.clone(), Some(node), until, false).await
                     }
-                    Ok(_) => continue,
+                    Ok((answer, exchange)) => {
+                        let code = answer.into_error(&call.spec).code();
+                        let reason = format!(
+                            "who leads can't be seen: sys/wrapping/wrap, of the default policy, is refused ({code})"
+                        );
+                        last = self.place(&exchange, stale(call.spec.path(), reason));
+                        refusals += 1;
+                        continue;
+                    }
                     Err(error) => Err(error),
                 };
                 match read {
@@ -202,20 +224,28 @@ impl<H: Host> Operation<'_, H> {
                     Err(error) => last = had_not(call, error),
                 }
             }
+            if refusals == count {
+                return Err(last);
+            }
             self.pause(|| last.clone()).await?;
         }
     }
 
     /// Lets a moment pass before the next try, or fails where there is no time for it.
     pub(super) async fn pause(&self, error: impl FnOnce() -> Error) -> Result<()> {
-        let now = self.client.host.now().monotonic;
-        // Such tries count as retries do.
-        let wait = self.session(|session| session.quota.take(now)).err().unwrap_or_default().max(PAUSE);
-        if now.saturating_add(wait) >= self.deadline {
-            return Err(error());
+        loop {
+            let now = self.client.host.now().monotonic;
+            // Such tries count as retries do.
+            let taken = self.session(|session| session.quota.take(now));
+            let wait = taken.err().unwrap_or(PAUSE);
+            if now.saturating_add(wait) >= self.deadline {
+                return Err(error());
+            }
+            self.client.host.sleep(wait).await;
+            if taken.is_ok() {
+                return Ok(());
+            }
         }
-        self.client.host.sleep(wait).await;
-        Ok(())
     }
 }
 
