@@ -86,9 +86,10 @@ impl Spec {
     }
 
     /// Whether it reads what the cluster stores, of which it must not see less than the client has seen.
-    /// How a node is, is no such thing: the header would change what the answer means.
+    /// How a node is, is no such thing: the header would change what the answer means. A download is as
+    /// old as it is: what was written of it can't be taken back for a newer one.
     pub fn is_read(&self) -> bool {
-        self.method == Method::Get && !self.momentary
+        self.method == Method::Get && !self.momentary && self.transfer.is_none()
     }
 
     /// What the request needs of the cluster. A wrapped answer is stored, so it takes the leader.

@@ -15,6 +15,7 @@
 mod attempt;
 mod backoff;
 mod redirect;
+mod refusal;
 mod verdict;
 
 use std::sync::Arc;
@@ -191,7 +192,9 @@ impl Exchange {
                     let Refresh { ticket, call, renews } = refresh;
                     self.generation = Some(generation);
                     self.attempt.carry(token);
-                    let until = now.saturating_add(REFRESH_LIMIT);
+                    // The call that comes after it needs time as well.
+                    let limit = REFRESH_LIMIT.min(self.deadline.saturating_sub(now) / 2);
+                    let until = now.saturating_add(limit);
                     let mut attempt = self.attempt.sibling(call.spec.clone()).until(until);
                     let login = match renews {
                         Some(token) => {
@@ -310,6 +313,7 @@ impl Exchange {
                     return self.done(session, Err(error));
                 }
                 self.replaced = true;
+                self.attempt.replace_token();
                 self.begin(session, now)
             }
         }

@@ -1,6 +1,7 @@
 //! Carrying out one call with a given token: which node to ask, what to send again, when to stop.
 //!
-//! The only place where a retry is decided (redirects are in [`super::redirect`]). The rules, and the faults that they answer:
+//! The only place where a retry is decided (redirects are in [`super::redirect`], refusals in
+//! [`super::refusal`]). The rules, and the faults that they answer:
 //! - every try goes to another node, and only when all have failed it waits: an election or a dead
 //!   node costs one round trip, an outage is not hammered;
 //! - a change that no guard protects is not sent again once a byte of it may have left: a request
@@ -10,8 +11,6 @@
 //! - a read says how much of the cluster's state the client has seen: a standby is behind the leader,
 //!   and would answer with what was there before the client's own write. An answer that is behind all
 //!   the same comes from a leader that was deposed while it slept; it is asked elsewhere;
-//! - a refusal (a missing right, a mount that is not there) is confirmed by another node: a policy
-//!   reaches a standby after 100 ms, a mount after a second;
 //! - while no node serves, one operation at a time asks on behalf of all ([`crate::session::recovery`]).
 
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::backoff::Backoff;
+use super::refusal::Refusal;
 use super::verdict::{self, Executed, Verdict};
 use super::{Input, Step};
 use crate::call::answer::Said;
@@ -74,14 +74,11 @@ pub(super) struct Attempt {
     /// Handshakes that failed in a row: when it is all nodes', waiting will not mend it.
     tls_failures: usize,
     /// What one node refused, until another has been asked.
-    refusal: Option<Box<Refusal>>,
-}
-
-/// A refusal, as it is passed on where no other node can be asked.
-#[derive(Debug)]
-enum Refusal {
-    Final(Response, Option<Said>),
-    TokenDead(Error),
+    pub(super) refusal: Option<Box<Refusal>>,
+    /// Whether the token is one that was got since another died: it is not simply replaced again.
+    token_is_new: bool,
+    /// Whether it waited for the end of an outage: what it sends then is no retry that adds to a load.
+    released: bool,
 }
 
 impl Attempt {
@@ -107,6 +104,8 @@ impl Attempt {
             expired: false,
             tls_failures: 0,
             refusal: None,
+            token_is_new: false,
+            released: false,
         }
     }
 
@@ -129,6 +128,11 @@ impl Attempt {
     /// The token that goes along from now on.
     pub fn carry(&mut self, token: Arc<SecretString>) {
         self.token = Some(token);
+    }
+
+    /// The token that comes next takes the place of one that died.
+    pub fn replace_token(&mut self) {
+        self.token_is_new = true;
     }
 
     pub fn sent(&self) -> Duration {
@@ -160,8 +164,16 @@ impl Attempt {
 
     pub fn step(&mut self, session: &mut Session, now: Duration, input: Input) -> Progress {
         match input {
-            Input::Start | Input::Elapsed | Input::FlightMoved => {
+            Input::Start => {
                 self.asked.clear();
+                self.refusal = None;
+                self.next_node(session, now)
+            }
+            Input::Elapsed | Input::FlightMoved => {
+                // Who has refused does not confirm it himself.
+                if self.refusal.is_none() {
+                    self.asked.clear();
+                }
                 self.next_node(session, now)
             }
             Input::Response(response) => self.on_response(session, now, response),
@@ -173,28 +185,33 @@ impl Attempt {
     }
 
     /// Sends to the next node that was not asked yet, or waits where there is none.
-    fn next_node(&mut self, session: &mut Session, now: Duration) -> Progress {
+    pub(super) fn next_node(&mut self, session: &mut Session, now: Duration) -> Progress {
+        if now >= self.deadline {
+            self.expired = true;
+            return self.give_up(session);
+        }
         if self.only.is_some() || self.spec.momentary {
             let left = match self.only {
                 Some(only) => Some(only).filter(|only| !self.asked.contains(only)),
                 None => session.nodes.choose(&self.asked),
             };
             return match left {
-                Some(node) => self.send(session, now, node),
+                Some(node) => self.send_again(session, now, node),
                 None if self.spec.momentary => self.give_up(session),
                 None => self.wait(session, now),
             };
         }
-        let unasked = session.nodes.choose(&self.asked);
-        // Refused by one node, and no other is left to ask: it stands.
-        if unasked.is_none()
-            && let Some(refusal) = self.refusal.take()
-        {
-            return self.refuse(session, *refusal);
+        if self.refusal.is_some() {
+            return match session.nodes.choose_trusted(&self.asked) {
+                Some(node) => self.send_again(session, now, node),
+                // No other is left to ask: it stands.
+                None => self.give_up(session),
+            };
         }
         match session.recovery.enter(self.spec.lane(), now) {
-            Entry::Open => match unasked {
-                Some(node) => self.send(session, now, node),
+            Entry::Open => match session.nodes.choose(&self.asked) {
+                Some(node) if std::mem::take(&mut self.released) => self.send(session, now, node),
+                Some(node) => self.send_again(session, now, node),
                 None => self.wait(session, now),
             },
             Entry::Probe => {
@@ -206,10 +223,7 @@ impl Attempt {
             }
             Entry::Wait(ticket, until) => {
                 let until = until.min(self.deadline);
-                if until <= now {
-                    self.expired = true;
-                    return self.give_up(session);
-                }
+                self.released = true;
                 Progress::Next(Step::Join(ticket, until.saturating_sub(now)))
             }
         }
@@ -217,22 +231,28 @@ impl Attempt {
 
     /// Whether what becomes of the call says which node to ask first: not where the caller named it,
     /// and not where a node that can't serve answers as well.
-    fn is_telling(&self) -> bool {
+    pub(super) fn is_telling(&self) -> bool {
         self.only.is_none() && !self.spec.momentary
     }
 
+    /// Sends, as soon as the client may make one more retry. The first try is none.
+    fn send_again(&mut self, session: &mut Session, now: Duration, node: NodeId) -> Progress {
+        if self.tries > 0
+            && let Err(wait) = session.quota.take(now)
+        {
+            return self.pause(session, now, wait);
+        }
+        self.send(session, now, node)
+    }
+
+    /// Sends at once: a first try, one that goes to the node which was named as the leader, one that the
+    /// gate let through.
     pub(super) fn send(&mut self, session: &mut Session, now: Duration, node: NodeId) -> Progress {
         let left = self.deadline.saturating_sub(now);
         let Some(origin) = session.nodes.origin(node).filter(|_| !left.is_zero()) else {
             self.expired = true;
             return self.give_up(session);
         };
-        // The first try is free.
-        if self.tries > 0
-            && let Err(wait) = session.quota.take(now)
-        {
-            return self.pause(session, now, wait);
-        }
         let mut headers = Vec::with_capacity(6);
         // OpenBao can be told to refuse requests without it, as a page in a browser would send them.
         headers.push(Header::plain("x-vault-request", "true"));
@@ -298,7 +318,8 @@ impl Attempt {
                 self.served(session);
                 let error = self.place(session, error);
                 // A token that can be replaced is, which is quicker than asking another node.
-                if !session.tokens.is_replaceable() && self.awaits_confirmation(session) {
+                let is_final = !session.tokens.is_replaceable() || self.token_is_new;
+                if is_final && self.awaits_confirmation(session) {
                     return self.ask_another(session, now, Refusal::TokenDead(error));
                 }
                 Progress::TokenDead(error)
@@ -310,8 +331,10 @@ impl Attempt {
 
     fn on_final(&mut self, session: &mut Session, now: Duration, response: Response, said: Option<Said>) -> Progress {
         let noted = response.index().map(|index| session.consistency.note(index, self.asked_for.as_deref()));
+        // What came wrapped was stored by the leader, whatever its index says.
+        let is_judged = session.rules.keep(Rule::IndexIsJudged) && (self.spec.wrap_ttl.is_none() || said.is_some());
         match noted {
-            Some(Noted::Behind) if session.rules.keep(Rule::IndexIsJudged) => return self.on_stale(session, now),
+            Some(Noted::Behind) if is_judged => return self.on_stale(session, now),
             Some(Noted::OtherCluster) => session.floors.clear(),
             _ => {}
         }
@@ -338,31 +361,15 @@ impl Attempt {
     /// The node answered with less than the client has seen.
     fn on_stale(&mut self, session: &mut Session, now: Duration) -> Progress {
         let node = self.node.filter(|_| self.is_telling());
-        node.inspect(|node| session.nodes.suspect(*node));
+        if let Some(node) = node {
+            session.nodes.suspect(node);
+        }
         let reason = "the node is behind what was seen before, and does not know it";
         self.cause = Some(Error::new(Code::StaleRead).about(self.spec.path().to_owned()).because(reason));
         match session.nodes.choose(&self.asked).filter(|_| node.is_some()) {
             Some(next) => self.send(session, now, next),
             // Asking again would not help: a read that needs the leader will.
             None => self.give_up(session),
-        }
-    }
-
-    /// Whether a refusal counts only when another node has given it too: where there are others, and
-    /// none has refused before.
-    fn awaits_confirmation(&self, session: &Session) -> bool {
-        self.is_telling() && self.refusal.is_none() && session.nodes.choose(&self.asked).is_some()
-    }
-
-    fn ask_another(&mut self, session: &mut Session, now: Duration, refusal: Refusal) -> Progress {
-        self.refusal = Some(Box::new(refusal));
-        self.next_node(session, now)
-    }
-
-    fn refuse(&mut self, session: &mut Session, refusal: Refusal) -> Progress {
-        match refusal {
-            Refusal::TokenDead(error) => Progress::TokenDead(self.place(session, error)),
-            Refusal::Final(response, said) => Progress::Done(Ok(Answer { response, said, in_doubt: self.in_doubt })),
         }
     }
 
@@ -389,7 +396,8 @@ impl Attempt {
         if let Some(node) = self.node.filter(|_| self.is_telling()) {
             session.nodes.failed(node);
             if is_outage {
-                session.recovery.failed(self.spec.lane(), now, session.nodes.len());
+                let why = (self.cause.as_ref().map_or(Code::NoLeader, Error::code), Some(node));
+                session.recovery.failed(self.spec.lane(), now, session.nodes.len(), why);
             }
         }
         let nodes = if self.only.is_some() { 1 } else { session.nodes.len() };
@@ -404,11 +412,25 @@ impl Attempt {
         self.next_node(session, now)
     }
 
-    /// No try is left. The exchange adds what a doubt makes of the result.
+    /// No try is left: what is known is the answer. The exchange adds what a doubt makes of it.
     fn give_up(&mut self, session: &Session) -> Progress {
-        let cause = self.cause.take().unwrap_or_else(|| {
-            Error::new(Code::DeadlineExceeded).about(self.spec.path().to_owned()).because("no time was left to send it")
-        });
+        if let Some(refusal) = self.refusal.take() {
+            return self.refuse(session, *refusal);
+        }
+        let cause = self.cause.take().unwrap_or_else(|| self.never_sent(session));
         Progress::Done(Err(self.place(session, cause)))
+    }
+
+    /// It never came to ask a node; in an outage others did, and were told why.
+    fn never_sent(&self, session: &Session) -> Error {
+        let outage = session.recovery.reason(self.spec.lane()).filter(|_| self.released);
+        let (code, node) = outage.unwrap_or((Code::DeadlineExceeded, None));
+        let reason =
+            if outage.is_some() { "no node served before the deadline" } else { "no time was left to send it" };
+        let error = Error::new(code).about(self.spec.path().to_owned()).because(reason);
+        match node.and_then(|node| session.nodes.origin(node)) {
+            Some(origin) => error.at(origin.as_str(), 0),
+            None => error,
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::exchange::Exchange;
 use crate::rules::Rule;
 use crate::session::floors::{Floor, Sighting};
+use crate::session::nodes::NodeId;
 
 /// How long OpenBao keeps a wrapped answer, in seconds. It is unwrapped at once.
 const WRAP_SECONDS: u64 = 60;
@@ -100,31 +101,31 @@ impl<H: Host> Operation<'_, H> {
         call: Call<Shown>,
         options: ReadOptions,
     ) -> Result<(Shown, Exchange)> {
-        let floor = self.session(|session| session.floors.at(key));
+        let (floor, since) = self.session(|session| (session.floors.at(key), session.floors.moves()));
+        let mut doubted = None;
         if !options.strong && !floor.unsettled {
             match self.once(&call).await {
                 Ok((value, exchange)) => {
                     let seen = value.sighting();
                     if self.is_admitted(&floor, &seen, pin, options) {
-                        self.session(|session| session.floors.note(key, &seen));
+                        self.session(|session| session.floors.note(key, &seen, since));
                         return Ok((value, exchange));
                     }
-                    self.suspect(&exchange);
+                    doubted = self.suspect(&exchange).map(|node| (node, seen));
                 }
                 Err(error) if error.code() == Code::StaleRead => {}
                 Err(error) => return Err(error),
             }
         }
-        let since = self.session(|session| session.floors.rises());
+        let since = self.session(|session| session.floors.moves());
         let (answer, exchange) = self.strongly(&call.spec).await?;
         let (value, exchange) = self.placed(call.read(answer), exchange)?;
         let seen = value.sighting();
-        let fell = self.session(|session| {
-            if session.rules.keep(Rule::FloorsFall) { session.floors.settle(key, &seen, pin, since) } else { None }
-        });
-        if let Some(before) = fell {
-            let notice = Notice::VersionRegressed { secret: key, seen: before, found: seen.version };
-            self.client.host.notice(&notice);
+        self.settle(key, &seen, pin, since);
+        if let Some((node, before)) = doubted
+            && before == seen
+        {
+            self.session(|session| session.nodes.trust(node));
         }
         if pin.is_none() && seen.version < options.min_version {
             let reason = format!("version {} is the newest, and {} is asked for", seen.version, options.min_version);
@@ -139,10 +140,20 @@ impl<H: Host> Operation<'_, H> {
         is_new_enough && (!is_judged || floor.admits(seen, pin))
     }
 
-    fn suspect(&self, exchange: &Exchange) {
-        if let Some(node) = exchange.node() {
-            self.session(|session| session.nodes.suspect(node));
+    /// Lets the floor be where a strong read that began at `since` shows it.
+    pub(super) fn settle(&self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64) {
+        let fell = self.session(|session| {
+            if session.rules.keep(Rule::FloorsFall) { session.floors.settle(key, seen, pin, since) } else { None }
+        });
+        if let Some(before) = fell {
+            let notice = Notice::VersionRegressed { secret: key, seen: before, found: seen.version };
+            self.client.host.notice(&notice);
         }
+    }
+
+    /// Turns away from the node that answered. Returns it where it was not suspect before.
+    pub(super) fn suspect(&self, exchange: &Exchange) -> Option<NodeId> {
+        exchange.node().filter(|node| self.session(|session| session.nodes.suspect(*node)))
     }
 
     /// Reads what no stale node can show: the answer is asked for wrapped, which takes a write to the
@@ -161,18 +172,22 @@ impl<H: Host> Operation<'_, H> {
                 // There is nothing to wrap, so this took no leader.
                 return self.at_leader(spec).await;
             }
+            if answer.is_of_gone() {
+                // A version that is deleted should have come wrapped as well.
+                return Err(self.place(&exchange, unwrapped(spec)));
+            }
             if !answer.is_success() {
                 return Ok((answer, exchange));
             }
             let Ok(token) = wrapping::token_of(&wrapped, &answer) else {
-                let reason = "an answer came unwrapped: does a proxy drop X-Vault-Wrap-TTL?";
-                return Err(self.place(&exchange, stale(spec.path(), reason.to_owned())));
+                return Err(self.place(&exchange, unwrapped(spec)));
             };
             // The token is spent where this fails, or as good as lost: another is asked for.
             match self.carry_out(wrapping::unwrap(&token)?.spec).await {
                 Ok((answer, exchange)) if answer.is_success() || answer.is_of_gone() => return Ok((answer, exchange)),
+                Ok((_, exchange)) => last = self.place(&exchange, lost(spec)),
                 Err(error) if error.code() == Code::ClientClosed => return Err(error),
-                result => last = result.err().map_or_else(|| lost(spec), |error| had_not(spec, error)),
+                Err(error) => last = had_not(spec, error),
             }
             if !self.pause().await {
                 return Err(last);
@@ -185,14 +200,24 @@ impl<H: Host> Operation<'_, H> {
     async fn at_leader(&self, spec: &Arc<Spec>) -> Result<(Answer, Exchange)> {
         let mut last = lost(spec);
         loop {
-            for node in self.session(|session| session.nodes.in_order()) {
+            let nodes = self.session(|session| session.nodes.in_order());
+            let (count, mut refusals) = (nodes.len(), 0);
+            for node in nodes {
                 let probe = wrapping::probe(WRAP_SECONDS)?.spec;
                 let read = match self.carry_out_in(probe, Some(node), self.deadline, false).await {
                     Ok((answer, _)) if answer.is_success() => {
                         let until = self.client.host.now().monotonic.saturating_add(LEADER_LIMIT).min(self.deadline);
                         self.carry_out_in(spec.clone(), Some(node), until, false).await
                     }
-                    Ok(_) => continue,
+                    Ok((answer, exchange)) => {
+                        let code = answer.into_error(spec).code();
+                        let reason = format!(
+                            "who leads can't be seen: sys/wrapping/wrap, of the default policy, is refused ({code})"
+                        );
+                        last = self.place(&exchange, stale(spec.path(), reason));
+                        refusals += 1;
+                        continue;
+                    }
                     Err(error) => Err(error),
                 };
                 match read {
@@ -201,7 +226,7 @@ impl<H: Host> Operation<'_, H> {
                     read => return read,
                 }
             }
-            if !self.pause().await {
+            if refusals == count || !self.pause().await {
                 return Err(last);
             }
         }
@@ -209,14 +234,19 @@ impl<H: Host> Operation<'_, H> {
 
     /// Lets a moment pass before the next try; false where there is no time for it.
     pub(super) async fn pause(&self) -> bool {
-        let now = self.client.host.now().monotonic;
-        // Such tries count as retries do.
-        let wait = self.session(|session| session.quota.take(now)).err().unwrap_or_default().max(PAUSE);
-        let has_time = now.saturating_add(wait) < self.deadline;
-        if has_time {
+        loop {
+            let now = self.client.host.now().monotonic;
+            // Such tries count as retries do.
+            let taken = self.session(|session| session.quota.take(now));
+            let wait = taken.err().unwrap_or(PAUSE);
+            if now.saturating_add(wait) >= self.deadline {
+                return false;
+            }
             self.client.host.sleep(wait).await;
+            if taken.is_ok() {
+                return true;
+            }
         }
-        has_time
     }
 }
 
@@ -232,6 +262,10 @@ fn had_not(spec: &Spec, error: Error) -> Error {
         }
         _ => error,
     }
+}
+
+fn unwrapped(spec: &Spec) -> Error {
+    stale(spec.path(), "an answer came unwrapped: does a proxy drop X-Vault-Wrap-TTL?".to_owned())
 }
 
 fn lost(spec: &Spec) -> Error {

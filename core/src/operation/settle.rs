@@ -41,16 +41,19 @@ impl<H: Host> Operation<'_, H> {
         loop {
             let (answer, exchange) = self.carry_out_in(call.spec.clone(), self.node, self.deadline, in_doubt).await?;
             in_doubt = exchange.in_doubt();
-            let written = match self.placed(call.read(answer), exchange)? {
-                (Wrote::Version(written), _) => written,
-                (Wrote::Mismatch(error), exchange) => match self.found(at, data, cas, base, in_doubt).await? {
+            let (wrote, exchange) = self.placed(call.read(answer), exchange)?;
+            let written = match wrote {
+                Wrote::Version(written) => written,
+                Wrote::Mismatch(error) => match self.found(at, data, cas, base, in_doubt).await? {
                     Found::Ours(written) => written,
                     Found::StillThere => {
-                        if let Some(node) = exchange.node() {
-                            self.session(|session| session.nodes.suspect(node));
-                        }
+                        self.suspect(&exchange);
                         if !self.pause().await {
-                            return Err(if in_doubt { error.into_indeterminate() } else { error });
+                            let reason = "a node that is behind calls it a mismatch, and the version is the one given";
+                            let error = Error::new(Code::StaleRead).about(key).because(reason);
+                            return Err(
+                                self.place(&exchange, if in_doubt { error.into_indeterminate() } else { error })
+                            );
                         }
                         continue;
                     }
@@ -63,7 +66,7 @@ impl<H: Host> Operation<'_, H> {
             if Some(written.version()) != cas.checked_add(1) {
                 let reason =
                     format!("the answer speaks of version {} after a write that follows {cas}", written.version());
-                return Err(Error::new(Code::Indeterminate).about(key).because(reason));
+                return Err(self.place(&exchange, Error::new(Code::Indeterminate).about(key).because(reason)));
             }
             self.session(|session| session.floors.wrote(&key, written.version(), written.created_time()));
             return Ok(written);
@@ -163,7 +166,8 @@ impl<H: Host> Operation<'_, H> {
             Err(error) => return Err(error),
         }
         self.session(|session| {
-            if !session.consistency.is_told() {
+            session.floors.deleted(&at.key(), versions);
+            if versions.is_empty() && !session.consistency.is_told() {
                 session.floors.unsettle(&at.key());
             }
         });

@@ -45,8 +45,8 @@ pub(crate) struct Floor {
     /// Something was changed in a way that no version shows, at a server that does not say how far it
     /// is: the next read has to be a strong one.
     pub unsettled: bool,
-    /// When it rose last, by the count of all rises.
-    raised: u64,
+    /// When it rose or fell last, by the count of all such moves.
+    moved: u64,
 }
 
 impl Floor {
@@ -58,8 +58,8 @@ impl Floor {
             // Nothing there, of a version that must have been there.
             return pin.unwrap_or(1) > self.version;
         }
-        let known = self.states.iter().rev().find(|(known, _)| *known == version);
-        let same_state = known.is_none_or(|(_, was_gone)| gone.is_none_or(|gone| gone == *was_gone));
+        let known = self.state(version);
+        let same_state = known.is_none_or(|was_gone| gone.is_none_or(|gone| gone == was_gone));
         let same_epoch = version != self.version || self.created.is_none_or(|known| Some(known) == created);
         (pin.is_some() || version >= self.version) && same_state && same_epoch
     }
@@ -71,16 +71,30 @@ impl Floor {
             self.created = created;
         }
         // Of most secrets nothing is ever gone, and nothing is kept.
-        let Some(gone) = gone else { return };
-        let known = self.states.iter().position(|(known, _)| *known == version);
-        if gone || known.is_some() {
-            if let Some(known) = known {
-                self.states.remove(known);
-            } else if self.states.len() >= STATES {
-                self.states.remove(0);
-            }
-            self.states.push((version, gone));
+        if let Some(gone) = gone
+            && (gone || self.state(version).is_some())
+        {
+            self.put_state(version, gone);
         }
+    }
+
+    /// Whether this version is gone, where that was seen.
+    fn state(&self, version: u64) -> Option<bool> {
+        self.states.iter().find(|(known, _)| *known == version).map(|(_, gone)| *gone)
+    }
+
+    fn put_state(&mut self, version: u64, gone: bool) {
+        self.states.retain(|(known, _)| *known != version);
+        if self.states.len() >= STATES {
+            self.states.remove(0);
+        }
+        self.states.push((version, gone));
+    }
+
+    /// Whether all of this was seen before.
+    fn knows(&self, seen: &Sighting) -> bool {
+        let same_state = seen.gone.is_none_or(|gone| gone == self.state(seen.version).unwrap_or_default());
+        self.version > seen.version || (self.version == seen.version && self.created == seen.created && same_state)
     }
 }
 
@@ -91,7 +105,7 @@ impl Floor {
 #[derive(Debug, Default)]
 pub(crate) struct Floors {
     rows: Vec<Vec<(Box<str>, Floor)>>,
-    rises: u64,
+    moves: u64,
 }
 
 impl Floors {
@@ -105,60 +119,59 @@ impl Floors {
         self.get(key).filter(|floor| floor.version == version)?.created
     }
 
-    /// How often any floor has risen, for [`Floors::settle`].
-    pub fn rises(&self) -> u64 {
-        self.rises
+    /// How often any floor has moved, to be taken down when a read begins.
+    pub fn moves(&self) -> u64 {
+        self.moves
     }
 
-    /// An everyday read showed this, and was admitted.
-    pub fn note(&mut self, key: &str, seen: &Sighting) {
-        let Sighting { version, created, gone } = *seen;
-        // The everyday case: it is known already.
-        if version == 0
-            || self.get(key).is_some_and(|floor| {
-                floor.version > version
-                    || (floor.version == version
-                        && floor.created == created
-                        && floor.states.is_empty()
-                        && gone != Some(true))
-            })
-        {
-            return;
+    /// A read that began when floors had moved `since` times showed this, and was admitted.
+    ///
+    /// What was seen while it was under way is newer than its answer, which can only add to it.
+    pub fn note(&mut self, key: &str, seen: &Sighting, since: u64) {
+        let adds_nothing = |floor: &Floor| {
+            // The everyday case: it is known already.
+            floor.knows(seen) || (floor.moved > since && floor.version >= seen.version)
+        };
+        if seen.version > 0 && !self.get(key).is_some_and(adds_nothing) {
+            self.move_to(key, |floor| floor.saw(seen));
         }
-        self.rise(key, |floor| floor.saw(seen));
     }
 
     /// A write made this version.
     pub fn wrote(&mut self, key: &str, version: u64, created_time: &str) {
-        self.rise(key, |floor| floor.saw(&Sighting::of(version, created_time, None)));
+        self.move_to(key, |floor| floor.saw(&Sighting::of(version, created_time, None)));
     }
 
-    /// Something was changed that no version shows.
+    /// The newest version was changed in a way that no version shows.
     pub fn unsettle(&mut self, key: &str) {
-        self.rise(key, |floor| floor.unsettled = true);
+        self.move_to(key, |floor| floor.unsettled = true);
     }
 
-    /// A strong read that began when floors had risen `since` times showed this: the floor is there now,
+    /// These versions were deleted.
+    pub fn deleted(&mut self, key: &str, versions: &[u64]) {
+        self.move_to(key, |floor| versions.iter().for_each(|version| floor.put_state(*version, true)));
+    }
+
+    /// A strong read that began when floors had moved `since` times showed this: the floor is there now,
     /// higher or lower. Returns the version from which it fell.
     ///
-    /// A floor that rose meanwhile is newer than the answer, and stays.
+    /// A floor that moved meanwhile is newer than the answer, which can raise it and no more. A version
+    /// that is not there says nothing of the newest one: old versions are pruned.
     pub fn settle(&mut self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64) -> Option<u64> {
         let floor = self.get(key).cloned().unwrap_or_default();
-        if floor.raised > since {
+        if floor.moved > since {
+            self.note(key, seen, since);
             return None;
         }
         let Sighting { version, created, .. } = *seen;
-        let fell = match pin {
-            None => version < floor.version,
-            Some(pin) => version == 0 && pin == floor.version,
-        };
-        let made_anew = version == floor.version && floor.created.is_some() && created != floor.created;
-        let mut new = if fell || made_anew { Floor::default() } else { floor.clone() };
-        new.unsettled = false;
+        let fell = pin.is_none() && version < floor.version;
+        let made_anew = version > 0 && version == floor.version && floor.created.is_some() && created != floor.created;
+        let before = floor.version;
+        let mut new = if fell || made_anew { Floor::default() } else { floor };
+        new.unsettled &= pin.is_some();
         new.saw(seen);
-        new.raised = floor.raised;
-        self.update(key, |floor| *floor = new);
-        fell.then_some(floor.version)
+        self.move_to(key, |floor| *floor = Floor { moved: floor.moved, ..new });
+        fell.then_some(before)
     }
 
     /// The cluster is another one: nothing that was seen counts any more.
@@ -166,11 +179,11 @@ impl Floors {
         self.rows.clear();
     }
 
-    fn rise(&mut self, key: &str, change: impl FnOnce(&mut Floor)) {
-        self.rises += 1;
-        let rises = self.rises;
+    fn move_to(&mut self, key: &str, change: impl FnOnce(&mut Floor)) {
+        self.moves += 1;
+        let moves = self.moves;
         self.update(key, |floor| {
-            floor.raised = rises;
+            floor.moved = moves;
             change(floor);
         });
     }

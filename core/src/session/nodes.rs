@@ -39,9 +39,15 @@ impl Nodes {
         trusted.or_else(|| left.next())
     }
 
-    /// The node whose turn it is while none serves.
+    /// The first of those not yet asked that is not suspect.
+    pub fn choose_trusted(&self, asked: &[NodeId]) -> Option<NodeId> {
+        self.choose(asked).filter(|id| !self.is_suspect(*id))
+    }
+
+    /// The node whose turn it is while none serves. Those that are suspect have turns as well: one of
+    /// them may be the first to serve.
     pub fn take_turn(&mut self) -> Option<NodeId> {
-        let id = self.choose(&[])?;
+        let id = self.order.first().copied()?;
         self.failed(id);
         Some(id)
     }
@@ -68,20 +74,22 @@ impl Nodes {
         self.list.len()
     }
 
-    /// The node answered what it should not have. The only address may be one of many nodes behind it.
-    pub fn suspect(&mut self, id: NodeId) {
-        if self.list.len() > 1
-            && let Some(node) = self.list.get_mut(id.0)
-        {
-            node.suspect = true;
+    /// The node answered what it should not have; true where it was not suspect before. The only address
+    /// may be one of many nodes behind it.
+    pub fn suspect(&mut self, id: NodeId) -> bool {
+        self.list.len() > 1 && self.list.get_mut(id.0).is_some_and(|node| !std::mem::replace(&mut node.suspect, true))
+    }
+
+    /// What the node answered turned out to be right.
+    pub fn trust(&mut self, id: NodeId) {
+        if let Some(node) = self.list.get_mut(id.0) {
+            node.suspect = false;
         }
     }
 
     /// The node acknowledged a write, so it is, or has, a leader.
     pub fn acknowledged(&mut self, id: NodeId) {
-        if let Some(node) = self.list.get_mut(id.0) {
-            node.suspect = false;
-        }
+        self.trust(id);
         self.answered(id);
     }
 
@@ -133,8 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn in_an_outage_the_nodes_take_turns() {
+    fn in_an_outage_the_nodes_take_turns_and_those_that_are_suspect_too() {
         let mut nodes = nodes(3);
+        assert!(nodes.suspect(NodeId(1)) && !nodes.suspect(NodeId(1)));
         let turns: Vec<_> = (0..4).filter_map(|_| nodes.take_turn()).collect();
         assert_eq!(turns, [NodeId(0), NodeId(1), NodeId(2), NodeId(0)]);
     }

@@ -9,8 +9,10 @@
 use std::time::Duration;
 
 use super::Ticket;
+use super::nodes::NodeId;
+use crate::error::Code;
 
-/// How often a node is asked while none serves.
+/// How often a node is asked while none serves, by reads and by what needs the leader together.
 const PACE: Duration = Duration::from_millis(500);
 
 /// What a request needs of the cluster. During an election the standbys still serve reads.
@@ -38,7 +40,10 @@ struct Outage {
     number: u64,
     /// Nodes that may still be asked at once, since they were not yet in this outage.
     untried: usize,
-    next_probe: Duration,
+    /// The last moment at which a node was asked, or failed first.
+    probed: Duration,
+    /// What the last failure was, and whose: for those who never came to ask themselves.
+    last: (Code, Option<NodeId>),
 }
 
 /// The gates of one client.
@@ -60,28 +65,41 @@ impl Recovery {
 
     /// Whether a request may be sent now.
     pub fn enter(&mut self, lane: Lane, now: Duration) -> Entry {
+        let pace = if self.read.is_some() && self.leader.is_some() { 2 * PACE } else { PACE };
         let Some(outage) = self.gate(lane) else { return Entry::Open };
         if let Some(left) = outage.untried.checked_sub(1) {
             outage.untried = left;
             return Entry::Probe;
         }
-        if now >= outage.next_probe {
-            outage.next_probe = now.saturating_add(PACE);
+        let next = outage.probed.saturating_add(pace);
+        if now >= next {
+            outage.probed = now;
             return Entry::Probe;
         }
-        Entry::Wait(Ticket::Outage(outage.number), outage.next_probe)
+        Entry::Wait(Ticket::Outage(outage.number), next)
     }
 
-    /// A node did not serve a request. There are so many nodes.
-    pub fn failed(&mut self, lane: Lane, now: Duration, nodes: usize) {
+    /// A node did not serve a request, for this reason. There are so many nodes.
+    pub fn failed(&mut self, lane: Lane, now: Duration, nodes: usize, last: (Code, Option<NodeId>)) {
         let number = self.outages + 1;
-        let gate = self.gate(lane);
-        if gate.is_none() {
-            // Behind one address there may be other nodes: it is asked once more at once.
-            let untried = nodes.saturating_sub(1).max(1);
-            *gate = Some(Outage { number, untried, next_probe: now.saturating_add(PACE) });
-            self.outages = number;
+        match self.gate(lane) {
+            Some(outage) => outage.last = last,
+            gate => {
+                // Behind one address there may be other nodes: it is asked once more at once.
+                let untried = nodes.saturating_sub(1).max(1);
+                *gate = Some(Outage { number, untried, probed: now, last });
+                self.outages = number;
+            }
         }
+    }
+
+    /// Why nobody may ask at the moment, and which node said so.
+    pub fn reason(&self, lane: Lane) -> Option<(Code, Option<NodeId>)> {
+        let gate = match lane {
+            Lane::Read => &self.read,
+            Lane::Leader => &self.leader,
+        };
+        gate.as_ref().map(|outage| outage.last)
     }
 
     /// A node served a request. One that the leader had to serve shows that nodes answer as well.
@@ -107,19 +125,20 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const SEALED: (Code, Option<NodeId>) = (Code::ServerSealed, None);
 
     #[test]
     fn in_an_outage_each_other_node_is_asked_once_and_then_one_every_half_second() {
         let mut recovery = Recovery::default();
         assert_eq!(recovery.enter(Lane::Read, SECOND), Entry::Open);
-        recovery.failed(Lane::Read, SECOND, 3);
+        recovery.failed(Lane::Read, SECOND, 3, SEALED);
         assert_eq!(recovery.enter(Lane::Read, SECOND), Entry::Probe);
         assert_eq!(recovery.enter(Lane::Read, SECOND), Entry::Probe);
         let next = SECOND + PACE;
         for _ in 0..3 {
             assert_eq!(recovery.enter(Lane::Read, SECOND), Entry::Wait(Ticket::Outage(1), next));
         }
-        recovery.failed(Lane::Read, SECOND, 3);
+        recovery.failed(Lane::Read, SECOND, 3, SEALED);
         assert_eq!(recovery.enter(Lane::Read, next), Entry::Probe);
         assert_eq!(recovery.enter(Lane::Read, next), Entry::Wait(Ticket::Outage(1), next + PACE));
     }
@@ -127,11 +146,11 @@ mod tests {
     #[test]
     fn without_a_leader_reads_go_on_and_a_served_write_opens_both_gates() {
         let mut recovery = Recovery::default();
-        recovery.failed(Lane::Leader, SECOND, 1);
+        recovery.failed(Lane::Leader, SECOND, 1, SEALED);
         assert_eq!(recovery.enter(Lane::Read, SECOND), Entry::Open);
         assert_eq!(recovery.enter(Lane::Leader, SECOND), Entry::Probe, "behind one address there may be several nodes");
         assert!(matches!(recovery.enter(Lane::Leader, SECOND), Entry::Wait(..)));
-        recovery.failed(Lane::Read, SECOND, 1);
+        recovery.failed(Lane::Read, SECOND, 1, SEALED);
         recovery.served(Lane::Read);
         assert!(recovery.take_moved());
         assert!(matches!(recovery.enter(Lane::Leader, SECOND), Entry::Wait(..)));
@@ -139,5 +158,23 @@ mod tests {
         recovery.served(Lane::Leader);
         assert!(recovery.is_over(1) && recovery.take_moved() && !recovery.take_moved());
         assert_eq!(recovery.enter(Lane::Leader, SECOND), Entry::Open);
+    }
+
+    #[test]
+    fn where_neither_reads_nor_writes_are_served_both_together_ask_as_often_as_one_alone() {
+        let mut recovery = Recovery::default();
+        recovery.failed(Lane::Read, SECOND, 1, SEALED);
+        recovery.failed(Lane::Leader, SECOND, 1, SEALED);
+        let mut probes = [0, 0];
+        for tick in 0..1000 {
+            let now = SECOND + PACE * tick / 10;
+            for (count, lane) in probes.iter_mut().zip([Lane::Read, Lane::Leader]) {
+                *count += usize::from(recovery.enter(lane, now) == Entry::Probe);
+            }
+        }
+        assert_eq!(probes, [50, 50], "of 50 s, one at once");
+        recovery.served(Lane::Read);
+        let last = SECOND * 50;
+        assert_eq!(recovery.enter(Lane::Leader, last + PACE), Entry::Probe, "alone, it asks twice as often");
     }
 }

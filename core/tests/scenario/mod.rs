@@ -24,6 +24,7 @@ pub const SECOND: Duration = Duration::from_secs(1);
 pub const CANARY_TOKEN: &str = "hvs.canary-token";
 pub const CANARY_SECRET_ID: &str = "canary-secret-id";
 pub const CANARY_VALUE: &str = "canary-value";
+pub const CANARY_WRAP: &str = "canary-wrap";
 
 /// A request as the server sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +40,15 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// The node, counted from 1.
+    pub fn place(&self) -> usize {
+        self.node.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    pub fn is_wrapped(&self) -> bool {
+        self.header("x-vault-wrap-ttl").is_some()
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
@@ -47,6 +57,8 @@ impl Seen {
 /// What the server does with it.
 pub enum Reply {
     Answer(Response),
+    /// A version that is deleted: a 404 that is wrapped where that is asked for, as OpenBao does.
+    Gone(Response),
     Fail(FailureKind),
     Never,
 }
@@ -70,6 +82,7 @@ pub fn at_index(reply: Reply, cluster: &str, value: u64) -> Reply {
     let index = Base64::encode_string(format!(r#"{{"cluster":"{cluster}","value":"{value}"}}"#).as_bytes());
     match reply {
         Reply::Answer(response) => Reply::Answer(response.header("X-Vault-Index", index.as_bytes())),
+        Reply::Gone(response) => Reply::Gone(response.header("X-Vault-Index", index.as_bytes())),
         reply => reply,
     }
 }
@@ -84,12 +97,39 @@ pub fn retry_after(reply: Reply, seconds: &str) -> Reply {
 
 /// A secret with one key, `token`.
 pub fn secret(version: u64) -> Reply {
+    holding(version, CANARY_VALUE, EPOCH)
+}
+
+/// When the versions of a secret were written that was never made anew.
+pub const EPOCH: &str = "2026-01-01T00:00:00Z";
+
+/// A secret whose `token` is this, written at this time.
+pub fn holding(version: u64, token: &str, created: &str) -> Reply {
     json(
         200,
         format!(
-            r#"{{"data":{{"data":{{"token":"{CANARY_VALUE}"}},"metadata":{{"created_time":"2026-01-01T00:00:00Z","custom_metadata":null,"deletion_time":"","destroyed":false,"version":{version}}}}}}}"#
+            r#"{{"data":{{"data":{{"token":"{token}"}},"metadata":{{"created_time":"{created}","custom_metadata":null,"deletion_time":"","destroyed":false,"version":{version}}}}}}}"#
         ),
     )
+}
+
+/// A version that was deleted.
+pub fn gone(version: u64) -> Reply {
+    let body = format!(
+        r#"{{"data":{{"data":null,"metadata":{{"created_time":"{EPOCH}","custom_metadata":null,"deletion_time":"2026-02-01T00:00:00Z","destroyed":false,"version":{version}}}}}}}"#
+    );
+    let Reply::Answer(response) = json(404, body) else { panic!("an answer") };
+    Reply::Gone(response)
+}
+
+/// What OpenBao has nothing of.
+pub fn nothing() -> Reply {
+    json(404, r#"{"errors":[]}"#)
+}
+
+/// A capability is missing.
+pub fn no_right() -> Reply {
+    errors(403, "1 error occurred:\n\t* permission denied\n\n")
 }
 
 pub fn written(version: u64) -> Reply {
@@ -101,7 +141,7 @@ pub fn written(version: u64) -> Reply {
     )
 }
 
-fn wrap_info(token: &str) -> String {
+pub fn wrap_info(token: &str) -> String {
     format!(
         r#"{{"wrap_info":{{"token":"{token}","accessor":"a","ttl":60,"creation_time":"2026-01-01T00:00:00Z","creation_path":"secret/data/app"}}}}"#
     )
@@ -145,9 +185,9 @@ impl World {
     }
 
     /// A world whose server wraps answers where it is asked to, as OpenBao does: all but refusals and what
-    /// is not there. The server itself sees the plain read when it is unwrapped.
+    /// is not there. A node to which the server answers a probe of the leader with 200 leads.
     pub fn wrapping(mut server: impl FnMut(&Seen) -> Reply + 'static) -> Self {
-        let mut wrapped: Vec<(String, Reply)> = Vec::new();
+        let (mut wrapped, mut tokens) = (Vec::<(String, Reply)>::new(), 0);
         Self::new(move |seen| {
             if seen.target == "/v1/sys/wrapping/unwrap" {
                 let position = wrapped.iter().position(|(token, _)| Some(token) == seen.token.as_ref());
@@ -156,16 +196,23 @@ impl World {
                     None => errors(400, "wrapping token is not valid or does not exist"),
                 };
             }
-            if seen.target == "/v1/sys/wrapping/wrap" {
-                return json(200, wrap_info("wrap-nothing"));
-            }
             let reply = server(seen);
+            if seen.target == "/v1/sys/wrapping/wrap" {
+                return match reply {
+                    Reply::Answer(response) if response.status() == 200 => json(200, wrap_info("wrap-nothing")),
+                    refused => refused,
+                };
+            }
             let is_wrapped = seen.header("x-vault-wrap-ttl").is_some()
-                && matches!(&reply, Reply::Answer(response) if response.status() == 200);
+                && match &reply {
+                    Reply::Answer(response) => response.status() == 200,
+                    reply => matches!(reply, Reply::Gone(_)),
+                };
             if !is_wrapped {
                 return reply;
             }
-            let token = format!("wrap-{}", seen.at.as_nanos());
+            tokens += 1;
+            let token = format!("{CANARY_WRAP}-{tokens}");
             wrapped.push((token.clone(), reply));
             json(200, wrap_info(&token))
         })
@@ -227,6 +274,21 @@ impl World {
 
     pub fn most_in_flight(&self) -> usize {
         self.0.most_in_flight.get()
+    }
+
+    /// The places of the nodes that were asked, in order.
+    pub fn places(&self) -> Vec<usize> {
+        self.seen().iter().map(Seen::place).collect()
+    }
+
+    /// The most requests that fell into one second from `from` on.
+    pub fn most_in_a_second(&self, from: Duration, until: Duration) -> usize {
+        let times: Vec<_> = self.seen().iter().map(|seen| seen.at).filter(|at| (from..until).contains(at)).collect();
+        times
+            .iter()
+            .map(|start| times.iter().filter(|at| (*start..*start + SECOND).contains(at)).count())
+            .max()
+            .unwrap_or(0)
     }
 
     /// How often data was written, or asked to be.
@@ -360,7 +422,7 @@ impl Host for World {
         let (after, reply) = (self.0.server.borrow_mut())(&seen);
         self.until(seen.at + after).await;
         match reply {
-            Reply::Answer(response) => match request.transfer() {
+            Reply::Answer(response) | Reply::Gone(response) => match request.transfer() {
                 Some(Transfer::Download(sink)) if response.status() == 200 => {
                     sink.write(b"a snapshot").map(|()| response)
                 }
