@@ -403,6 +403,10 @@ fn retry_after_is_honoured_and_one_beyond_the_deadline_ends_the_call() {
     let error = world.run(world.client(World::settings(1)).read(URI)).unwrap_err();
     assert_eq!((error.code(), world.seen().len()), (Code::RateLimited, 1));
     assert!(world.elapsed() < SECOND);
+
+    let world = World::new(|_| retry_after(errors(503, "Vault is sealed"), "60"));
+    let error = world.run(world.client(World::settings(1)).read(URI)).unwrap_err();
+    assert_eq!((error.code(), world.seen().len()), (Code::ServerSealed, 1));
 }
 
 #[test]

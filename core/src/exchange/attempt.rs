@@ -386,7 +386,8 @@ impl Attempt {
         self.in_doubt |= executed == Executed::Maybe;
         let is_outage = match error.code() {
             Code::DeadlineExceeded => now.saturating_sub(self.sent) >= FAIR_TRY,
-            code => verdict::tells_of_an_outage(code),
+            // A node that says when to come back is asked then.
+            code => throttled.is_none() && verdict::tells_of_an_outage(code),
         };
         // A try that the deadline cut short says less than the one before it.
         let cut_short = now >= self.deadline && error.code() == Code::DeadlineExceeded;

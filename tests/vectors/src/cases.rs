@@ -152,6 +152,8 @@ fn nothing(target: Option<String>) -> Exchange {
         target,
         token: None,
         namespace: None,
+        wrap: false,
+        index: None,
         body: None,
         times: Times::default(),
         answer: Some(Answer::json(404, json!({"errors": []}))),

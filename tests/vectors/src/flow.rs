@@ -184,6 +184,11 @@ pub(crate) struct Exchange {
     #[serde(default, deserialize_with = "present")]
     pub token: Option<Option<String>>,
     pub namespace: Option<String>,
+    /// Whether the answer must be asked for wrapped.
+    #[serde(default)]
+    pub wrap: bool,
+    /// How far a state must be asked for.
+    pub index: Option<String>,
     pub body: Option<Value>,
     #[serde(default)]
     pub times: Times,

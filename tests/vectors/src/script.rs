@@ -98,6 +98,13 @@ fn difference(exchange: &Exchange, default: Option<&str>, node: usize, request: 
         .or_else(|| header(request, "x-vault-token", token))
         .or_else(|| header(request, "x-vault-namespace", exchange.namespace.as_deref()))
         .or_else(|| header(request, "x-vault-request", Some("true")))
+        .or_else(|| header(request, "x-vault-index", exchange.index.as_deref()))
+        .or_else(|| header(request, "x-vault-inconsistent", exchange.index.as_ref().map(|_| "forward-active-node")))
+        .or_else(|| {
+            // How long it is kept is the client's choice.
+            let is_wrapped = request.header("x-vault-wrap-ttl").is_some();
+            (is_wrapped != exchange.wrap).then(|| format!("x-vault-wrap-ttl: {} expected", exchange.wrap))
+        })
         .or_else(|| body(exchange.body.as_ref(), request))
 }
 
@@ -181,6 +188,15 @@ mod tests {
         assert!(!accepts(plain.clone(), 0, &request("/a", "")));
         assert!(accepts(with("token", json!(null)), 0, &request("/a", "")));
         assert!(!accepts(plain.clone(), 0, &request("/a", &format!("{token}\r\nX-Vault-Namespace: team"))));
+        for (field, value, headers) in [
+            ("wrap", json!(true), "X-Vault-Wrap-TTL: 60s"),
+            ("index", json!("i"), "X-Vault-Index: i\r\nX-Vault-Inconsistent: forward-active-node"),
+        ] {
+            let request = request("/a", &format!("{token}\r\n{headers}"));
+            assert!(accepts(with(field, value.clone()), 0, &request));
+            assert!(!accepts(plain.clone(), 0, &request), "{field} is not expected");
+            assert!(!accepts(with(field, value), 0, &posted), "{field} is missing");
+        }
         posted.body = br#"{"a":1}"#.to_vec();
         assert!(!accepts(plain.clone(), 0, &posted));
         assert!(accepts(with("body", json!({"a": 1})), 0, &posted));
