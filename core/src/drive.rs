@@ -42,6 +42,11 @@ pub trait Host {
     /// Lets so much time pass.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
 
+    /// Whether it closes connections where it is told to; see [`Request::closes_connection`].
+    fn closes_connections(&self) -> bool {
+        false
+    }
+
     /// Whether a task may be woken from within another one, as a follower is by the leader of a
     /// log-in.
     ///

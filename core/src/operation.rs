@@ -212,7 +212,9 @@ impl<H: Host> Operation<'_, H> {
     /// Where every node that was asked is behind, what needs the leader is not.
     async fn carry_out_or_strongly(&self, spec: &Arc<Spec>) -> Result<(Answer, Exchange)> {
         match self.carry_out(spec.clone()).await {
-            Err(error) if error.code() == Code::StaleRead && self.node.is_none() => self.strongly(spec).await,
+            Err(error) if error.code() == Code::StaleRead && self.node.is_none() && spec.is_read() => {
+                self.strongly(spec).await
+            }
             result => result,
         }
     }

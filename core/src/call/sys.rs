@@ -46,6 +46,11 @@ pub(crate) fn health() -> Call<Health> {
     of_node(get(target, document))
 }
 
+/// The same question, to have the connection closed on which it is answered.
+pub(crate) fn closing() -> Call<Health> {
+    health().with(|spec| spec.closes = true)
+}
+
 /// How far a node is from being unsealed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]

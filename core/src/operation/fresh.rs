@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Operation;
 use crate::call::kv2::{self, Address, Held, Shown, Versions};
-use crate::call::sys::wrapping;
+use crate::call::sys::{self, wrapping};
 use crate::call::{Answer, Call, Spec};
 use crate::drive::{Host, Notice};
 use crate::error::{Code, Error, Result};
@@ -23,6 +23,9 @@ const WRAP_SECONDS: u64 = 60;
 
 /// How long to wait after all nodes failed to give a strong read.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// After how many of them what is missing behind one address is taken to be missing.
+const ROUNDS: u32 = 10;
 
 /// How long the leader may take over a read.
 const LEADER_LIMIT: Duration = Duration::from_secs(5);
@@ -103,7 +106,7 @@ impl<H: Host> Operation<'_, H> {
     ) -> Result<(Shown, Exchange)> {
         let (floor, since) = self.session(|session| (session.floors.at(key), session.floors.moves()));
         let mut doubted = None;
-        if !options.strong && !floor.unsettled {
+        if !options.strong {
             match self.once(&call).await {
                 Ok((value, exchange)) => {
                     let seen = value.sighting();
@@ -197,9 +200,12 @@ impl<H: Host> Operation<'_, H> {
 
     /// Reads at the leader itself, for what leaves nothing to wrap: a node that can store something of
     /// ours leads at that moment, and its own answer after that is not stale.
+    ///
+    /// Behind one address it is a connection that has to lead there, so others are tried; where the host
+    /// can't close one, what is missing for a second is missing.
     async fn at_leader(&self, spec: &Arc<Spec>) -> Result<(Answer, Exchange)> {
         let mut last = lost(spec);
-        loop {
+        for round in 1_u32.. {
             let nodes = self.session(|session| session.nodes.in_order());
             let (count, mut refusals) = (nodes.len(), 0);
             for node in nodes {
@@ -229,7 +235,17 @@ impl<H: Host> Operation<'_, H> {
             if refusals == count || !self.pause().await {
                 return Err(last);
             }
+            if count > 1 {
+                continue;
+            }
+            if self.client.host.closes_connections() {
+                // Whatever it says: another node may be behind the next connection.
+                let _ = self.carry_out_in(sys::closing().spec, None, self.deadline, false).await;
+            } else if round >= ROUNDS {
+                return self.carry_out(spec.clone()).await;
+            }
         }
+        Err(last)
     }
 
     /// Lets a moment pass before the next try; false where there is no time for it.

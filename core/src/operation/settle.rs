@@ -151,27 +151,48 @@ impl<H: Host> Operation<'_, H> {
         Ok(written)
     }
 
-    /// Deletes these versions, or the newest where none is named. A lost answer to the latter counts as a
-    /// success where the newest version is deleted.
+    /// Deletes these versions, or the newest where none is named.
+    ///
+    /// A node that is behind answers the deletion of what it does not know with a success, and does nothing.
+    /// Where the servers don't say how far they are, a strong read looks whether it was done.
     pub(super) async fn delete(&self, at: Address<'_>, versions: &[u64]) -> Result<()> {
+        let before = self.session(|session| session.floors.at(&at.key()).version);
         let call = if versions.is_empty() { kv2::delete_latest(at) } else { kv2::delete_versions(at, versions)? };
-        match self.once(&call).await {
-            Ok(_) => {}
-            Err(error) if error.code() == Code::Indeterminate && versions.is_empty() => {
-                match self.strong_version(at, None).await {
-                    Ok(Held::Deleted { .. } | Held::Destroyed { .. } | Held::Nothing) => {}
-                    _ => return Err(error),
-                }
-            }
-            Err(error) => return Err(error),
+        let ((), exchange) = self.once(&call).await?;
+        self.session(|session| session.floors.deleted(&at.key(), versions));
+        if exchange.asked_for_index() {
+            return Ok(());
         }
-        self.session(|session| {
-            session.floors.deleted(&at.key(), versions);
-            if versions.is_empty() && !session.consistency.is_told() {
-                session.floors.unsettle(&at.key());
+        let mut exchange = exchange;
+        loop {
+            let version = match self.strong_version(at, versions.iter().max().copied()).await {
+                Ok(Held::Data(secret)) => secret.version,
+                Ok(_) => return Ok(()),
+                // Who may delete and not read has to take the server's word.
+                Err(error) if error.code() == Code::PermissionDenied => return Ok(()),
+                Err(error) => return Err(error.into_indeterminate()),
+            };
+            if versions.is_empty() && version != before && self.may_be_done(at, version).await? {
+                let reason = format!("version {version} is there, perhaps written since");
+                return Err(self.place(&exchange, Error::new(Code::Indeterminate).about(at.key()).because(reason)));
             }
-        });
-        Ok(())
+            self.suspect(&exchange);
+            if !self.pause().await {
+                let reason = "a node that is behind said that it was done, and it was not";
+                return Err(self.place(&exchange, Error::new(Code::StaleRead).about(at.key()).because(reason)));
+            }
+            // By its number, so that nothing newer is deleted.
+            let call =
+                kv2::delete_versions(at, if versions.is_empty() { std::slice::from_ref(&version) } else { versions })?;
+            exchange = self.once(&call).await?.1;
+        }
+    }
+
+    /// Whether a deletion of the newest version, which is this one now, may have hit the one before it.
+    async fn may_be_done(&self, at: Address<'_>, version: u64) -> Result<bool> {
+        let before = version.checked_sub(1).filter(|before| *before > 0);
+        let Some(before) = before else { return Ok(false) };
+        Ok(!matches!(self.strong_version(at, Some(before)).await?, Held::Data(_)))
     }
 }
 

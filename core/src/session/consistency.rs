@@ -88,11 +88,6 @@ impl Consistency {
     pub fn furthest(&self) -> Option<Arc<Mark>> {
         self.furthest.clone()
     }
-
-    /// Whether the servers say how far they are: those before 2.7 do not.
-    pub fn is_told(&self) -> bool {
-        self.furthest.is_some()
-    }
 }
 
 #[cfg(test)]

@@ -42,9 +42,6 @@ pub(crate) struct Floor {
     pub created: Option<u64>,
     /// Versions that were seen to be gone, or to be there (again), the newest sighting last.
     states: Vec<(u64, bool)>,
-    /// Something was changed in a way that no version shows, at a server that does not say how far it
-    /// is: the next read has to be a strong one.
-    pub unsettled: bool,
     /// When it rose or fell last, by the count of all such moves.
     moved: u64,
 }
@@ -142,11 +139,6 @@ impl Floors {
         self.move_to(key, |floor| floor.saw(&Sighting::of(version, created_time, None)));
     }
 
-    /// The newest version was changed in a way that no version shows.
-    pub fn unsettle(&mut self, key: &str) {
-        self.move_to(key, |floor| floor.unsettled = true);
-    }
-
     /// These versions were deleted.
     pub fn deleted(&mut self, key: &str, versions: &[u64]) {
         self.move_to(key, |floor| versions.iter().for_each(|version| floor.put_state(*version, true)));
@@ -168,7 +160,6 @@ impl Floors {
         let made_anew = version > 0 && version == floor.version && floor.created.is_some() && created != floor.created;
         let before = floor.version;
         let mut new = if fell || made_anew { Floor::default() } else { floor };
-        new.unsettled &= pin.is_some();
         new.saw(seen);
         self.move_to(key, |floor| *floor = Floor { moved: floor.moved, ..new });
         fell.then_some(before)

@@ -72,6 +72,10 @@ impl Host for SimulatedHost {
     fn wakes_across_tasks(&self) -> bool {
         self.wakes
     }
+
+    fn closes_connections(&self) -> bool {
+        true
+    }
 }
 
 /// How an answer begins that does not know the token.
@@ -143,7 +147,7 @@ impl Drop for LoggingIn<'_> {
 }
 
 async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<Response, Failure> {
-    let place = choose(world, &request);
+    let (place, closes) = (choose(world, client, &request), request.closes_connection());
     let target = request.target().to_owned();
     let copy = translate(&request);
     let token = copy.headers.iter().find(|(name, _)| name == "x-vault-token").map(|(_, token)| token.clone());
@@ -165,6 +169,9 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
     };
     let sent = world.now();
     let outcome = travel(world, place, Rc::new(Inbound::new(copy, Some(send)))).await;
+    if closes || outcome.is_err() {
+        world.life(client, |life| life.connection = None);
+    }
     if outcome.as_ref().is_ok_and(|answer| answer.status == 403 && answer.body.starts_with(DEAD)) {
         world.note(Notable::TokenDead);
         let token = token.as_deref().unwrap_or_default();
@@ -291,16 +298,20 @@ async fn deliver(
     carried_out
 }
 
-/// The node that a request goes to: the one it names, or one that the load balancer believes to be up.
-fn choose(world: &World, request: &Request) -> Option<usize> {
+/// The node that a request goes to: the one it names; or the one that the load balancer has connected the
+/// client with, which is another one that it believes to be up for each connection.
+fn choose(world: &World, client: ClientId, request: &Request) -> Option<usize> {
     let cluster = world.cluster.borrow();
     let named = request.node().as_str();
     if named != BALANCER {
         return (0..cluster.nodes.len()).find(|place| address(*place) == named);
     }
     let up = |place: &usize| cluster.node(*place).is_some_and(|node| node.power != Power::Down && !node.unreachable);
+    let kept = world.life(client, |life| life.connection).flatten().filter(up);
     let up: Vec<_> = (0..cluster.nodes.len()).filter(up).collect();
-    world.draw(|random| random.pick(&up).copied())
+    let chosen = kept.or_else(|| world.draw(|random| random.pick(&up).copied()));
+    world.life(client, |life| life.connection = chosen);
+    chosen
 }
 
 fn translate(request: &Request) -> model::Request {

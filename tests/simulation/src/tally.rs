@@ -79,6 +79,8 @@ kinds! {
         StaleAtStandby = "stale answers of standbys",
         StaleAtDeposed = "stale answers of deposed leaders",
         FalseMismatch = "mismatches said by deposed leaders",
+        JudgedBehind = "refusals of standbys that were behind",
+        DidNothing = "deletions that a standby behind took for nothing to do",
         SelfRedirect = "redirects of a node to itself",
         FailedForward = "redirects after passing on failed",
         ExecutedUnanswered = "changes committed and not answered",

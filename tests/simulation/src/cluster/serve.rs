@@ -127,8 +127,46 @@ fn decide(world: &World, place: usize, inbound: &Inbound) -> Decision {
     match belief {
         Belief::Leads => at_leader(world, place, inbound),
         Belief::Follows(_) | Belief::Alone if inbound.reads => at_standby(world, place, inbound),
-        Belief::Follows(_) | Belief::Alone => to_leader(world, place, inbound),
+        Belief::Follows(_) | Belief::Alone => change_at_standby(world, place, inbound),
     }
+}
+
+/// A standby works on a change with what it has, and passes it on when it comes to write: so what it
+/// refuses, and what changes nothing in its eyes, never reaches the leader.
+fn change_at_standby(world: &World, place: usize, inbound: &Inbound) -> Decision {
+    let now = world.now();
+    let cluster = world.cluster.borrow();
+    let asked = inbound.index.filter(|_| cluster.era == Era::Indexed);
+    if asked.is_some_and(|asked| asked > cluster.index(place)) {
+        drop(cluster);
+        if inbound.forward {
+            world.note(Notable::PassedOnForIndex);
+            return to_leader(world, place, inbound);
+        }
+        world.note(Notable::RefusedForIndex);
+        return Decision::Say(answers::behind());
+    }
+    // Measured: it can't store what it wraps of its own.
+    if inbound.path() == "sys/wrapping/wrap" {
+        return Decision::Say(answers::internal_error());
+    }
+    let behind = cluster.node(place).is_some_and(|node| node.applied < cluster.log.len());
+    if behind && inbound.path().starts_with("secret/") {
+        let answer = cluster.try_out(place, now, &inbound.request).filter(|answer| match answer.status {
+            400 => true,
+            404 => answer.body.starts_with(br#"{"errors":"#),
+            204 => cluster.is_nothing_to(place, now, &inbound.request),
+            _ => false,
+        });
+        if let Some(answer) = answer {
+            let answer = cluster.stamp(place, answer);
+            drop(cluster);
+            world.note(if answer.status == 204 { Notable::DidNothing } else { Notable::JudgedBehind });
+            return Decision::Say(answer);
+        }
+    }
+    drop(cluster);
+    to_leader(world, place, inbound)
 }
 
 fn at_leader(world: &World, place: usize, inbound: &Inbound) -> Decision {
