@@ -172,19 +172,22 @@ impl<H: Host> Operation<'_, H> {
                 Err(error) if error.code() == Code::PermissionDenied => return Ok(()),
                 Err(error) => return Err(error.into_indeterminate()),
             };
-            if versions.is_empty() && version != before && self.may_be_done(at, version).await? {
+            if versions.is_empty()
+                && version != before
+                && self.may_be_done(at, version).await.map_err(Error::into_indeterminate)?
+            {
                 let reason = format!("version {version} is there, perhaps written since");
                 return Err(self.place(&exchange, Error::new(Code::Indeterminate).about(at.key()).because(reason)));
             }
             self.suspect(&exchange);
             if !self.pause().await {
-                let reason = "a node that is behind said that it was done, and it was not";
-                return Err(self.place(&exchange, Error::new(Code::StaleRead).about(at.key()).because(reason)));
+                let reason = "a node that is behind said that it was done, and it is not";
+                return Err(self.place(&exchange, Error::new(Code::Indeterminate).about(at.key()).because(reason)));
             }
             // By its number, so that nothing newer is deleted.
-            let call =
-                kv2::delete_versions(at, if versions.is_empty() { std::slice::from_ref(&version) } else { versions })?;
-            exchange = self.once(&call).await?.1;
+            let newest = [version];
+            let call = kv2::delete_versions(at, if versions.is_empty() { &newest } else { versions })?;
+            exchange = self.once(&call).await.map_err(Error::into_indeterminate)?.1;
         }
     }
 

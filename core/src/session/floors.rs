@@ -40,6 +40,8 @@ pub(crate) struct Floor {
     /// The time at which that was written. It tells a key that was made anew, where the same version
     /// comes with another time.
     pub created: Option<u64>,
+    /// The version from which it fell last. Whatever lies between may be what was there before.
+    fallen_from: u64,
     /// Versions that were seen to be gone, or to be there (again), the newest sighting last.
     states: Vec<(u64, bool)>,
     /// When it rose or fell last, by the count of all such moves.
@@ -58,7 +60,8 @@ impl Floor {
         let known = self.state(version);
         let same_state = known.is_none_or(|was_gone| gone.is_none_or(|gone| gone == was_gone));
         let same_epoch = version != self.version || self.created.is_none_or(|known| Some(known) == created);
-        (pin.is_some() || version >= self.version) && same_state && same_epoch
+        let from_before = version > self.version && version <= self.fallen_from;
+        (pin.is_some() || version >= self.version) && same_state && same_epoch && !from_before
     }
 
     fn saw(&mut self, seen: &Sighting) {
@@ -159,7 +162,11 @@ impl Floors {
         let fell = pin.is_none() && version < floor.version;
         let made_anew = version > 0 && version == floor.version && floor.created.is_some() && created != floor.created;
         let before = floor.version;
-        let mut new = if fell || made_anew { Floor::default() } else { floor };
+        let mut new = if fell || made_anew {
+            Floor { fallen_from: floor.version.max(floor.fallen_from), ..Floor::default() }
+        } else {
+            floor
+        };
         new.saw(seen);
         self.move_to(key, |floor| *floor = Floor { moved: floor.moved, ..new });
         fell.then_some(before)
