@@ -87,6 +87,20 @@ fn the_state_of_a_node_is_asked_for_once_and_without_token_and_namespace() {
 }
 
 #[test]
+fn a_standby_that_leaves_out_what_is_false_or_empty_is_understood() {
+    // As 2.6.2 answers, with a leader and while there is none, and 2.7.2 while there is none.
+    for (document, address) in [
+        (r#"{"ha_enabled":true,"leader_address":"https://a:1","leader_cluster_address":"https://a:2"}"#, "https://a:1"),
+        (r#"{"ha_enabled":true,"raft_committed_index":56,"raft_applied_index":56}"#, ""),
+        (r#"{"ha_enabled":true,"is_self":false,"raft_committed_index":55,"raft_applied_index":55}"#, ""),
+    ] {
+        let world = World::new(move |_| json(200, document));
+        let leader = world.run(world.client(World::settings(1)).sys().leader()).unwrap();
+        assert_eq!((leader.is_self, leader.leader_address.as_str()), (false, address), "{document}");
+    }
+}
+
+#[test]
 fn probing_nodes_does_not_change_whom_reads_go_to() {
     let world = World::new(|seen| if seen.target.contains("health") { json(200, HEALTH) } else { secret(1) });
     let client = world.client(World::settings(3));
