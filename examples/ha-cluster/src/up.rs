@@ -15,7 +15,8 @@ use crate::state::State;
 use crate::wait::Patience;
 use crate::{Error, Result, access, balancer, config, files, nodes, pki, server};
 
-/// How long nodes may take to become voters: autopilot watches a new one for 10 s, and looks every 10 s.
+/// How long nodes may take to become voters: autopilot watches a new one for 10 s, or anew where it was unwell
+/// meanwhile.
 const VOTE: Duration = Duration::from_secs(120);
 
 /// How many nodes a cluster has where nobody asks for a number.
@@ -348,7 +349,7 @@ impl Up<'_> {
                 break;
             }
             if !waited {
-                let text = "waiting until autopilot trusts every node, which takes about 15 s".to_owned();
+                let text = "waiting until autopilot trusts every node, which takes about 10 s".to_owned();
                 (self.progress)(&Step { name: "voters", text, outcome: Outcome::Waiting });
                 waited = true;
             }
