@@ -269,7 +269,17 @@ impl Up<'_> {
                 format!("{id} is initialised, and its keys are not there: {} is missing", keys.display()),
                 lost_keys(),
             )),
-            (_, []) => self.initialize_first().await,
+            (Found::Interrupted, []) => match self.initialize_first().await {
+                Err(error) => match self.initialized().await?.as_slice() {
+                    // The node was still at what the interrupted `up` had asked for.
+                    [only] if self.is_first(*only) && self.cluster.state().cluster_id.is_none() => {
+                        self.begin_anew(*only).await
+                    }
+                    _ => Err(error),
+                },
+                keys => keys,
+            },
+            (Found::Nothing, []) => self.initialize_first().await,
         }
     }
 
