@@ -1,0 +1,75 @@
+//! The command line: reads arguments, runs one program, prints its figures. It ends with 0 where nothing was found that
+//! must not be, 1 where something was or where the program could not run, 2 for wrong arguments.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use baokit_openbao::Version;
+use chaos::{Kills, Reads, Report};
+use clap::{Parser, Subcommand};
+use ha_cluster::Result;
+
+/// Uses baokit on a real cluster while it fails, and checks all it did.
+#[derive(Parser)]
+#[command(name = "chaos", after_help = AFTER)]
+struct Cli {
+    /// The version of OpenBao
+    #[arg(long, global = true, default_value = "2.7.2", value_parser = version)]
+    version: Version,
+    /// Keep every request of baokit, with the faults between them, in this file
+    #[arg(long, global = true)]
+    log: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER: &str = "\
+Each makes a cluster of three nodes behind HAProxy in a temporary folder and removes it. Progress is on the standard \
+error, the last line with the figures on the standard output. The exit status is 0 where nothing was found that must \
+not be, 1 where something was or the program could not run, and 2 for wrong arguments.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Each write followed at once by a read, in four ways
+    Reads {
+        /// How many writes in each way
+        #[arg(long, default_value_t = 1000)]
+        writes: u64,
+    },
+    /// The leader is killed (SIGKILL) under load, again and again
+    Kills {
+        /// How many kills
+        #[arg(long, default_value_t = 100)]
+        kills: usize,
+    },
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    let known = Version::ALL.into_iter().find(|version| version.as_str() == text);
+    known.ok_or_else(|| format!("there are {}", Version::ALL.map(Version::as_str).join(" and ")))
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(report) => {
+            println!("{}", report.summary);
+            if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("chaos: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<Report> {
+    if let Some(file) = &cli.log {
+        chaos::log_to(file)?;
+    }
+    match cli.command {
+        Command::Reads { writes } => chaos::reads(Reads { version: cli.version, writes }).await,
+        Command::Kills { kills } => chaos::kills(Kills { version: cli.version, kills }).await,
+    }
+}
