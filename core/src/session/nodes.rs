@@ -39,9 +39,10 @@ impl Nodes {
         trusted.or_else(|| left.next())
     }
 
-    /// The node whose turn it is while none serves.
+    /// The node whose turn it is while none serves: every one has its turn, suspect or not. Else a client that trusts
+    /// only a node which is down would never ask the others, and they may long have another leader.
     pub fn take_turn(&mut self) -> Option<NodeId> {
-        let id = self.choose(&[])?;
+        let id = self.order.first().copied()?;
         self.failed(id);
         Some(id)
     }
@@ -138,6 +139,16 @@ mod tests {
         let mut nodes = nodes(3);
         let turns: Vec<_> = (0..4).filter_map(|_| nodes.take_turn()).collect();
         assert_eq!(turns, [NodeId(0), NodeId(1), NodeId(2), NodeId(0)]);
+    }
+
+    #[test]
+    fn in_an_outage_suspect_nodes_have_their_turns_too() {
+        let mut nodes = nodes(3);
+        nodes.suspect(NodeId(0));
+        nodes.suspect(NodeId(1));
+        let mut turns: Vec<_> = (0..3).filter_map(|_| nodes.take_turn()).map(|id| id.0).collect();
+        turns.sort_unstable();
+        assert_eq!(turns, [0, 1, 2]);
     }
 
     #[test]
