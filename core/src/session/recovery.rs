@@ -38,7 +38,6 @@ struct Outage {
     number: u64,
     /// Nodes that may still be asked at once, since they were not yet in this outage.
     untried: usize,
-    next_probe: Duration,
 }
 
 /// The gates of one client.
@@ -46,6 +45,8 @@ struct Outage {
 pub(crate) struct Recovery {
     read: Option<Outage>,
     leader: Option<Outage>,
+    /// One pace for both gates: where nobody answers at all, both are closed.
+    next_probe: Duration,
     outages: u64,
     moved: bool,
 }
@@ -60,16 +61,18 @@ impl Recovery {
 
     /// Whether a request may be sent now.
     pub fn enter(&mut self, lane: Lane, now: Duration) -> Entry {
+        let next_probe = self.next_probe;
         let Some(outage) = self.gate(lane) else { return Entry::Open };
         if let Some(left) = outage.untried.checked_sub(1) {
             outage.untried = left;
             return Entry::Probe;
         }
-        if now >= outage.next_probe {
-            outage.next_probe = now.saturating_add(PACE);
+        let ticket = Ticket::Outage(outage.number);
+        if now >= next_probe {
+            self.next_probe = now.saturating_add(PACE);
             return Entry::Probe;
         }
-        Entry::Wait(Ticket::Outage(outage.number), outage.next_probe)
+        Entry::Wait(ticket, next_probe)
     }
 
     /// A node did not serve a request. There are so many nodes.
@@ -79,8 +82,9 @@ impl Recovery {
         if gate.is_none() {
             // Behind one address there may be other nodes: it is asked once more at once.
             let untried = nodes.saturating_sub(1).max(1);
-            *gate = Some(Outage { number, untried, next_probe: now.saturating_add(PACE) });
+            *gate = Some(Outage { number, untried });
             self.outages = number;
+            self.next_probe = self.next_probe.max(now.saturating_add(PACE));
         }
     }
 
@@ -122,6 +126,21 @@ mod tests {
         recovery.failed(Lane::Read, SECOND, 3);
         assert_eq!(recovery.enter(Lane::Read, next), Entry::Probe);
         assert_eq!(recovery.enter(Lane::Read, next), Entry::Wait(Ticket::Outage(1), next + PACE));
+    }
+
+    #[test]
+    fn while_nobody_answers_reads_and_writes_together_ask_one_node_every_half_second() {
+        let mut recovery = Recovery::default();
+        let mut probes = 0;
+        for step in 0..600_u32 {
+            let now = SECOND + step * Duration::from_millis(100);
+            for lane in [Lane::Read, Lane::Leader] {
+                recovery.failed(lane, now, 3);
+                probes += u32::from(recovery.enter(lane, now) == Entry::Probe);
+            }
+        }
+        // The other nodes at once, for each; then two in a second.
+        assert!((4 + 118..=4 + 120).contains(&probes), "{probes}");
     }
 
     #[test]
