@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `reads` | each write followed at once by a read: another node, the list of nodes, HAProxy |
 //! | `kills` | the leader is killed under load, and how long writes are gone |
+//! | `pauses` | the leader sleeps through an election, and wakes |
+//! | `outage`, `forward` | nobody answers for a minute; what arrives of it is counted |
 //! | `load` | the clients that write, rotate and read meanwhile |
 //! | `history`, `checker` | what was done and told, and what of it must not be |
 //! | `place`, `wire`, `bare` | a cluster for one program; every request that baokit sends; a client without rules |
@@ -12,9 +14,12 @@
 mod bare;
 pub mod checker;
 mod figures;
+mod forward;
 pub mod history;
 mod kills;
 mod load;
+mod outage;
+mod pauses;
 mod place;
 mod reads;
 mod wire;
@@ -22,6 +27,8 @@ mod wire;
 use std::fmt;
 
 pub use kills::{Kills, kills};
+pub use outage::{Outage, OutageWay, outage};
+pub use pauses::{Pauses, pauses};
 pub use reads::{Reads, reads};
 
 /// What a program found out.

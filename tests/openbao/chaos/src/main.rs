@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use baokit_openbao::Version;
-use chaos::{Kills, Reads, Report};
-use clap::{Parser, Subcommand};
+use chaos::{Kills, Outage, OutageWay, Pauses, Reads, Report};
+use clap::{Parser, Subcommand, ValueEnum};
 use ha_cluster::Result;
 
 /// Uses baokit on a real cluster while it fails, and checks all it did.
@@ -42,6 +42,44 @@ enum Command {
         #[arg(long, default_value_t = 100)]
         kills: usize,
     },
+    /// The leader is stopped until another is elected, then goes on
+    Pauses {
+        /// How many pauses
+        #[arg(long, default_value_t = 20)]
+        pauses: usize,
+    },
+    /// Nobody answers for a while, and operations are begun all the same
+    Outage {
+        /// How long
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// How many operations each of the two clients begins in a second
+        #[arg(long, default_value_t = 100)]
+        rate: u64,
+        /// What happens to the nodes; one outage for each
+        #[arg(long, value_enum, value_delimiter = ',', default_values = ["stopped", "killed"])]
+        ways: Vec<Way>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Way {
+    /// All are stopped: they accept and never answer
+    Stopped,
+    /// All are killed
+    Killed,
+    /// The network swallows everything
+    Cut,
+}
+
+impl From<Way> for OutageWay {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Stopped => Self::Stopped,
+            Way::Killed => Self::Killed,
+            Way::Cut => Self::Cut,
+        }
+    }
 }
 
 fn version(text: &str) -> Result<Version, String> {
@@ -68,8 +106,14 @@ async fn run(cli: Cli) -> Result<Report> {
     if let Some(file) = &cli.log {
         chaos::log_to(file)?;
     }
+    let version = cli.version;
     match cli.command {
-        Command::Reads { writes } => chaos::reads(Reads { version: cli.version, writes }).await,
-        Command::Kills { kills } => chaos::kills(Kills { version: cli.version, kills }).await,
+        Command::Reads { writes } => chaos::reads(Reads { version, writes }).await,
+        Command::Kills { kills } => chaos::kills(Kills { version, kills }).await,
+        Command::Pauses { pauses } => chaos::pauses(Pauses { version, pauses }).await,
+        Command::Outage { seconds, rate, ways } => {
+            let ways = ways.into_iter().map(OutageWay::from).collect();
+            chaos::outage(Outage { version, seconds, rate, ways }).await
+        }
     }
 }
