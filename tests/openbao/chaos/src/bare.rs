@@ -83,6 +83,22 @@ impl Bare {
         matches!(self.send(Method::GET, url, None, POLL_LIMIT).await, Some((200, _)))
     }
 
+    /// Seals the leader.
+    pub(crate) async fn seal(&self, node: NodeId) -> bool {
+        let sealed = async || {
+            let status = self.send(Method::GET, format!("{}/v1/sys/seal-status", self.url(node)), None, LIMIT).await;
+            status.is_some_and(|(_, status)| status.get("sealed") == Some(&Value::Bool(true)))
+        };
+        for _ in 0..5 {
+            self.send(Method::POST, format!("{}/v1/sys/seal", self.url(node)), Some(json!({})), LIMIT).await;
+            if sealed().await {
+                return true;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        false
+    }
+
     /// The versions of these secrets, as the leader has them. That it leads is shown by a write first.
     pub(crate) async fn truth(&self, leader: NodeId, paths: impl IntoIterator<Item = String>) -> Result<Truth> {
         let at = self.url(leader);

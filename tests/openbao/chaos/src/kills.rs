@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use baokit_openbao::Version;
 use ha_cluster::{Cluster, Error, NodeId, Result};
 
 use crate::bare::Bare;
@@ -12,7 +11,7 @@ use crate::checker::check;
 use crate::figures::{Shown, Times};
 use crate::history::Recorder;
 use crate::load::{BALANCER, DEADLINE, Load, NODES};
-use crate::place::{mend, whole, with_cluster};
+use crate::place::{mend, whole};
 use crate::{Report, say, wire};
 
 /// How long the cluster may take until a write gets through.
@@ -27,15 +26,6 @@ const GOAL: Duration = Duration::from_secs(1);
 /// With fewer, a median says little, and the goal is only printed.
 const ENOUGH: usize = 10;
 
-/// What is to be done.
-#[derive(Clone, Copy, Debug)]
-pub struct Kills {
-    /// The server's version.
-    pub version: Version,
-    /// How many kills.
-    pub kills: usize,
-}
-
 /// The times without an acknowledged write, one for each fault.
 #[derive(Debug, Default)]
 pub(crate) struct Gaps {
@@ -46,29 +36,20 @@ pub(crate) struct Gaps {
     cluster: Times,
 }
 
-/// Kills the leader of a new cluster so often, under load.
+/// Kills the leader so often, under load.
 ///
 /// # Errors
 /// Where the cluster does not come up, or not back.
-pub async fn kills(what: Kills) -> Result<Report> {
-    with_cluster(what.version, async |cluster| kills_on(cluster, what.kills).await).await
-}
-
-/// The same on a cluster that is there.
-///
-/// # Errors
-/// As [`kills`].
-pub async fn kills_on(cluster: &Cluster, kills: usize) -> Result<Report> {
+pub async fn kills(cluster: &Cluster, kills: usize) -> Result<Report> {
     wire::listen(None)?;
     whole(cluster).await?;
     let (bare, load) = (Bare::new(cluster)?, Load::start(cluster, &cluster.urls())?);
     let mut gaps = Gaps { goal: Some(GOAL), ..Gaps::default() };
     for number in 1..=kills {
-        let leader = whole(cluster).await?;
+        let leader = mend(cluster).await?;
         tokio::time::sleep(Duration::from_millis(1000)).await;
         cluster.kill(leader).await?;
         gaps.watch(&bare, &load.recorder, &format!("kill {number} of {kills} ({leader})")).await?;
-        cluster.start(leader).await?;
     }
     finish(cluster, &bare, load, &gaps, format!("kills on {}: {kills} kills", cluster.version())).await
 }

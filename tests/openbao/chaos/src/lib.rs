@@ -6,6 +6,7 @@
 //! | `kills` | the leader is killed under load, and how long writes are gone |
 //! | `pauses` | the leader sleeps through an election, and wakes |
 //! | `outage`, `forward` | nobody answers for a minute; what arrives of it is counted |
+//! | `mixed`, `proxy` | faults of every kind, some by toxiproxy |
 //! | `load` | the clients that write, rotate and read meanwhile |
 //! | `history`, `checker` | what was done and told, and what of it must not be |
 //! | `place`, `wire`, `bare` | a cluster for one program; every request that baokit sends; a client without rules |
@@ -18,18 +19,22 @@ mod forward;
 pub mod history;
 mod kills;
 mod load;
+mod mixed;
 mod outage;
 mod pauses;
 mod place;
+mod proxy;
 mod reads;
 mod wire;
 
 use std::fmt;
 
-pub use kills::{Kills, kills};
-pub use outage::{Outage, OutageWay, outage};
-pub use pauses::{Pauses, pauses};
-pub use reads::{Reads, reads};
+pub use kills::kills;
+pub use mixed::mixed;
+pub use outage::{OutageWay, outage};
+pub use pauses::pauses;
+pub use place::with_cluster;
+pub use reads::reads;
 
 /// What a program found out.
 #[derive(Clone, Debug, Default)]

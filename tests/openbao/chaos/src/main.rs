@@ -3,11 +3,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use baokit_openbao::Version;
-use chaos::{Kills, Outage, OutageWay, Pauses, Reads, Report};
+use chaos::{OutageWay, Report};
 use clap::{Parser, Subcommand, ValueEnum};
-use ha_cluster::Result;
+use ha_cluster::{Error, Result};
 
 /// Uses baokit on a real cluster while it fails, and checks all it did.
 #[derive(Parser)]
@@ -47,6 +48,12 @@ enum Command {
         /// How many pauses
         #[arg(long, default_value_t = 20)]
         pauses: usize,
+    },
+    /// Faults of every kind, one after the other: killed, stopped, stepped down, sealed, cut off, slowed
+    Mixed {
+        /// For how many minutes
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
     },
     /// Nobody answers for a while, and operations are begun all the same
     Outage {
@@ -106,14 +113,20 @@ async fn run(cli: Cli) -> Result<Report> {
     if let Some(file) = &cli.log {
         chaos::log_to(file)?;
     }
-    let version = cli.version;
-    match cli.command {
-        Command::Reads { writes } => chaos::reads(Reads { version, writes }).await,
-        Command::Kills { kills } => chaos::kills(Kills { version, kills }).await,
-        Command::Pauses { pauses } => chaos::pauses(Pauses { version, pauses }).await,
-        Command::Outage { seconds, rate, ways } => {
-            let ways = ways.into_iter().map(OutageWay::from).collect();
-            chaos::outage(Outage { version, seconds, rate, ways }).await
+    chaos::with_cluster(cli.version, async |cluster| match cli.command {
+        Command::Reads { writes } => chaos::reads(cluster, writes).await,
+        Command::Kills { kills } => chaos::kills(cluster, kills).await,
+        Command::Pauses { pauses } => chaos::pauses(cluster, pauses).await,
+        Command::Mixed { minutes } => {
+            let length = Duration::try_from_secs_f64(minutes * 60.0);
+            let length =
+                length.map_err(|_| Error::new("--minutes is no length of time", "give a number, as in 0.5"))?;
+            chaos::mixed(cluster, length).await
         }
-    }
+        Command::Outage { seconds, rate, ways } => {
+            let ways: Vec<_> = ways.into_iter().map(OutageWay::from).collect();
+            chaos::outage(cluster, seconds, rate, &ways).await
+        }
+    })
+    .await
 }

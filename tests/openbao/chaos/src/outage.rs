@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use baokit_openbao::Version;
 use ha_cluster::{Cluster, Error, NodeId, Result};
 use tokio::task::JoinSet;
 
@@ -18,7 +17,7 @@ use crate::checker::check;
 use crate::forward::Forwarder;
 use crate::history::{Kind, Operation, Outcome, Recorder};
 use crate::load::Actor;
-use crate::place::{mend, whole, with_cluster, within};
+use crate::place::{mend, whole, within};
 use crate::{Report, say, wire};
 
 /// The deadlines of the two clients.
@@ -45,19 +44,6 @@ const SECRETS: u64 = 10;
 /// How long the cluster may take to come back.
 const RETURN: Duration = Duration::from_secs(90);
 
-/// What is to be done.
-#[derive(Clone, Debug)]
-pub struct Outage {
-    /// The server's version.
-    pub version: Version,
-    /// How long nobody answers.
-    pub seconds: u64,
-    /// How many operations each client begins in a second.
-    pub rate: u64,
-    /// What happens to the nodes, one run for each.
-    pub ways: Vec<OutageWay>,
-}
-
 /// What happens to all nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutageWay {
@@ -76,20 +62,11 @@ struct Line {
     gates: Vec<Forwarder>,
 }
 
-/// Runs each outage on one new cluster.
+/// One outage of so many seconds in each of these ways, while each client begins `rate` operations a second.
 ///
 /// # Errors
 /// Where the cluster does not come up, or not back.
-pub async fn outage(what: Outage) -> Result<Report> {
-    let Outage { version, seconds, rate, ways } = what;
-    with_cluster(version, async |cluster| outage_on(cluster, seconds, rate, &ways).await).await
-}
-
-/// The same on a cluster that is there.
-///
-/// # Errors
-/// As [`outage`].
-pub async fn outage_on(cluster: &Cluster, seconds: u64, rate: u64, ways: &[OutageWay]) -> Result<Report> {
+pub async fn outage(cluster: &Cluster, seconds: u64, rate: u64, ways: &[OutageWay]) -> Result<Report> {
     let mut report = Report::default();
     let mut parts = Vec::new();
     for way in ways {

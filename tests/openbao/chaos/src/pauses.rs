@@ -4,15 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use baokit_openbao::Version;
 use ha_cluster::{Cluster, NodeId, Result};
 
 use crate::bare::Bare;
 use crate::history::{Kind, Outcome, Recorder};
 use crate::kills::{Gaps, finish};
 use crate::load::{Actor, DEADLINE, Load, OTHERS};
-use crate::place::{until, whole, with_cluster};
-use crate::{Report, say, wire};
+use crate::place::{mend, until, whole};
+use crate::{Report, wire};
 
 /// How long an election may take.
 const ELECTION: Duration = Duration::from_secs(60);
@@ -24,34 +23,17 @@ const SECRETS: usize = 6;
 const ALONE: Duration = Duration::from_secs(6);
 const PATIENCE: Duration = Duration::from_secs(12);
 
-/// What is to be done.
-#[derive(Clone, Copy, Debug)]
-pub struct Pauses {
-    /// The server's version.
-    pub version: Version,
-    /// How many pauses.
-    pub pauses: usize,
-}
-
-/// Stops the leader of a new cluster so often, under load.
+/// Stops the leader so often, under load.
 ///
 /// # Errors
 /// Where the cluster does not come up, or not back.
-pub async fn pauses(what: Pauses) -> Result<Report> {
-    with_cluster(what.version, async |cluster| pauses_on(cluster, what.pauses).await).await
-}
-
-/// The same on a cluster that is there.
-///
-/// # Errors
-/// As [`pauses`].
-pub async fn pauses_on(cluster: &Cluster, pauses: usize) -> Result<Report> {
+pub async fn pauses(cluster: &Cluster, pauses: usize) -> Result<Report> {
     wire::listen(None)?;
     whole(cluster).await?;
     let (bare, load) = (Bare::new(cluster)?, Load::start(cluster, &cluster.urls())?);
     let (mut gaps, mut claims) = (Gaps::default(), 0);
     for number in 1..=pauses {
-        let old = whole(cluster).await?;
+        let old = cluster.leader().await?;
         tokio::time::sleep(Duration::from_millis(500)).await;
         cluster.stop(old).await?;
         gaps.watch(&bare, &load.recorder, &format!("pause {number} of {pauses} ({old})")).await?;
@@ -63,7 +45,7 @@ pub async fn pauses_on(cluster: &Cluster, pauses: usize) -> Result<Report> {
         let claimed = bare.claims_to_lead(old).await;
         witnesses.look().await;
         claims += usize::from(claimed && bare.claims_to_lead(old).await);
-        settle(cluster, &bare, old, new).await?;
+        mend(cluster).await?;
     }
     let title = format!("pauses on {}: {pauses} pauses, {claims} old leaders went on claiming", cluster.version());
     finish(cluster, &bare, load, &gaps, title).await
@@ -78,22 +60,6 @@ async fn elected(cluster: &Cluster, old: NodeId) -> Result<NodeId> {
     })
     .await?;
     Ok(new)
-}
-
-/// Waits until one node alone says that it leads. An old leader may say so for minutes: it is started anew then, as an
-/// operator would.
-async fn settle(cluster: &Cluster, bare: &Bare, old: NodeId, new: NodeId) -> Result<()> {
-    let start = Instant::now();
-    while bare.claims_to_lead(old).await && bare.claims_to_lead(new).await {
-        if start.elapsed() > PATIENCE {
-            say(format_args!("{old} still says that it leads: it is started anew"));
-            wire::note(format_args!("{old} still says that it leads: killed and started"));
-            cluster.kill(old).await?;
-            return cluster.start(old).await;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
 }
 
 /// Clients that use what was written while the old leader slept.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use baokit::SecretValue;
 use baokit_openbao::Version;
-use ha_cluster::{Cluster, Error, NodeId, Options, ProcessState, Result};
+use ha_cluster::{Cluster, Error, NodeId, Options, Result};
 use serde_json::json;
 
 use crate::{say, wire};
@@ -22,6 +22,9 @@ const VERSIONS: u64 = 1000;
 
 /// How long a cluster may take until every node is healthy and votes.
 const WHOLE: Duration = Duration::from_secs(120);
+
+/// How long two nodes may say that they lead before one of them is started anew.
+const CLAIMS: Duration = Duration::from_secs(10);
 
 /// Runs the body on a new cluster of three nodes, and removes the cluster.
 ///
@@ -117,16 +120,33 @@ pub async fn whole(cluster: &Cluster) -> Result<NodeId> {
 
 /// Brings every node back that is down, stopped or sealed, and waits until the cluster is whole.
 ///
+/// A leader that slept through an election may go on saying that it leads, for minutes. It is started anew, as an
+/// operator would.
+///
 /// # Errors
 /// Where a node does not come back.
 pub async fn mend(cluster: &Cluster) -> Result<NodeId> {
     for (id, _) in cluster.nodes() {
-        if cluster.process_state(id)? == ProcessState::Stopped {
-            cluster.continue_(id).await?;
-        }
-    }
-    for (id, _) in cluster.nodes() {
         cluster.start(id).await?;
+    }
+    let claims = async || {
+        let status = cluster.status().await?;
+        let leaders = status.nodes.iter().filter(|node| node.leader == Some(true));
+        Ok::<_, Error>(leaders.map(|node| node.id).collect::<Vec<_>>())
+    };
+    let patience = Instant::now() + CLAIMS;
+    while claims().await?.len() > 1 {
+        if Instant::now() > patience {
+            let leader = cluster.leader().await?;
+            for id in claims().await?.into_iter().filter(|id| *id != leader) {
+                say(format_args!("{id} still says that it leads: it is started anew"));
+                wire::note(format_args!("{id} still says that it leads: killed and started"));
+                cluster.kill(id).await?;
+                cluster.start(id).await?;
+            }
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     let leader = whole(cluster).await?;
     wire::note(format_args!("whole again, {leader} leads"));

@@ -9,13 +9,12 @@
 use std::time::Instant;
 
 use baokit::{Client, Code, Secret};
-use baokit_openbao::Version;
 use ha_cluster::{Cluster, Error, Result};
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::figures::{Shown, Times};
-use crate::place::{MOUNT, whole, with_cluster};
+use crate::place::{MOUNT, whole};
 use crate::{Report, say, wire};
 
 /// How many write at once. Their requests share the client's connections, which lead to different nodes behind HAProxy:
@@ -24,15 +23,6 @@ const AT_ONCE: usize = 3;
 
 /// How often a secret is written before the next one is begun: new secrets matter, a standby calls them absent.
 const ROUNDS: u64 = 10;
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug)]
-pub struct Reads {
-    /// The server's version.
-    pub version: Version,
-    /// How many writes with their reads in each way.
-    pub writes: u64,
-}
 
 /// How the read is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,19 +85,11 @@ struct Tally {
     violations: Vec<String>,
 }
 
-/// Writes and reads in all four ways on a new cluster.
+/// Writes and reads so often in each of the four ways.
 ///
 /// # Errors
-/// Where the cluster does not come up.
-pub async fn reads(what: Reads) -> Result<Report> {
-    with_cluster(what.version, async |cluster| reads_on(cluster, what.writes).await).await
-}
-
-/// The same on a cluster that is there.
-///
-/// # Errors
-/// Where the cluster is not whole.
-pub async fn reads_on(cluster: &Cluster, writes: u64) -> Result<Report> {
+/// Where the cluster does not come up, or not back.
+pub async fn reads(cluster: &Cluster, writes: u64) -> Result<Report> {
     let wire = wire::listen(None)?;
     whole(cluster).await?;
     let mut report = Report::default();
