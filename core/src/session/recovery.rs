@@ -78,13 +78,17 @@ impl Recovery {
     /// A node did not serve a request. There are so many nodes.
     pub fn failed(&mut self, lane: Lane, now: Duration, nodes: usize) {
         let number = self.outages + 1;
+        let both_open = self.read.is_none() && self.leader.is_none();
         let gate = self.gate(lane);
         if gate.is_none() {
             // Behind one address there may be other nodes: it is asked once more at once.
             let untried = nodes.saturating_sub(1).max(1);
             *gate = Some(Outage { number, untried });
             self.outages = number;
-            self.next_probe = self.next_probe.max(now.saturating_add(PACE));
+            if both_open {
+                // Else those who wait at the other gate would wait longer each time this one closes.
+                self.next_probe = now.saturating_add(PACE);
+            }
         }
     }
 
@@ -141,6 +145,18 @@ mod tests {
         }
         // The other nodes at once, for each; then two in a second.
         assert!((4 + 118..=4 + 120).contains(&probes), "{probes}");
+    }
+
+    #[test]
+    fn reads_that_fail_now_and_then_do_not_put_off_the_search_for_the_leader() {
+        let mut recovery = Recovery::default();
+        recovery.failed(Lane::Leader, SECOND, 1);
+        assert_eq!(recovery.enter(Lane::Leader, SECOND), Entry::Probe);
+        for step in 1..50 {
+            recovery.failed(Lane::Read, SECOND + step * Duration::from_millis(10), 3);
+            recovery.served(Lane::Read);
+        }
+        assert_eq!(recovery.enter(Lane::Leader, SECOND + PACE), Entry::Probe);
     }
 
     #[test]
