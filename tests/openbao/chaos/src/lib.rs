@@ -7,6 +7,7 @@
 //! | `pauses` | the leader sleeps through an election, and wakes |
 //! | `outage`, `forward` | nobody answers for a minute; what arrives of it is counted |
 //! | `mixed`, `proxy` | faults of every kind, some by toxiproxy |
+//! | `peers` | the same with other clients, for comparison |
 //! | `load` | the clients that write, rotate and read meanwhile |
 //! | `history`, `checker` | what was done and told, and what of it must not be |
 //! | `place`, `wire`, `bare` | a cluster for one program; every request that baokit sends; a client without rules |
@@ -22,6 +23,7 @@ mod load;
 mod mixed;
 mod outage;
 mod pauses;
+mod peers;
 mod place;
 mod proxy;
 mod reads;
@@ -33,6 +35,7 @@ pub use kills::kills;
 pub use mixed::mixed;
 pub use outage::{OutageWay, outage};
 pub use pauses::pauses;
+pub use peers::peers;
 pub use place::with_cluster;
 pub use reads::reads;
 

@@ -55,6 +55,12 @@ enum Command {
         #[arg(long, default_value_t = 10.0)]
         minutes: f64,
     },
+    /// The same loop with hvac and with the crate vaultrs, printed beside baokit's figures
+    Peers {
+        /// How many writes, each followed by a read by way of another node
+        #[arg(long, default_value_t = 300)]
+        writes: u64,
+    },
     /// Nobody answers for a while, and operations are begun all the same
     Outage {
         /// How long
@@ -123,6 +129,7 @@ async fn run(cli: Cli) -> Result<Report> {
                 length.map_err(|_| Error::new("--minutes is no length of time", "give a number, as in 0.5"))?;
             chaos::mixed(cluster, length).await
         }
+        Command::Peers { writes } => chaos::peers(cluster, writes).await,
         Command::Outage { seconds, rate, ways } => {
             let ways: Vec<_> = ways.into_iter().map(OutageWay::from).collect();
             chaos::outage(cluster, seconds, rate, &ways).await

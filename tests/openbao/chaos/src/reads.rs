@@ -90,11 +90,20 @@ struct Tally {
 /// # Errors
 /// Where the cluster does not come up, or not back.
 pub async fn reads(cluster: &Cluster, writes: u64) -> Result<Report> {
+    in_ways(cluster, &Way::ALL, writes).await
+}
+
+/// The first way alone.
+pub(crate) async fn other_node(cluster: &Cluster, writes: u64) -> Result<Report> {
+    in_ways(cluster, &[Way::OtherNode], writes).await
+}
+
+async fn in_ways(cluster: &Cluster, ways: &[Way], writes: u64) -> Result<Report> {
     let wire = wire::listen(None)?;
     whole(cluster).await?;
     let mut report = Report::default();
     let mut parts = Vec::new();
-    for way in Way::ALL {
+    for way in ways.iter().copied() {
         let before = wire.counts();
         let start = Instant::now();
         let tally = one_way(cluster, way, writes).await?;
