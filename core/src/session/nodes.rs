@@ -45,7 +45,7 @@ impl Nodes {
     /// only a node which is down would never ask the others, and they may long have another leader.
     pub fn take_turn(&mut self) -> Option<NodeId> {
         let id = self.order.first().copied()?;
-        self.to_the_back(id);
+        self.put_last(id);
         Some(id)
     }
 
@@ -106,10 +106,10 @@ impl Nodes {
         if let Some(node) = self.list.get_mut(id.0) {
             node.failed = true;
         }
-        self.to_the_back(id);
+        self.put_last(id);
     }
 
-    fn to_the_back(&mut self, id: NodeId) {
+    fn put_last(&mut self, id: NodeId) {
         self.order.retain(|other| *other != id);
         self.order.push(id);
     }
