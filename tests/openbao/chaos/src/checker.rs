@@ -198,9 +198,12 @@ fn conflicts(verdict: &mut Verdict, history: &[Operation], places: &Places<'_>) 
     }
 }
 
+/// From when on a client has seen a version, and by which operation.
+type Step = (Duration, u64, usize);
+
 fn reads(verdict: &mut Verdict, history: &[Operation], places: &Places<'_>) {
     // For each client and secret: from when on it has seen which version, as rising steps.
-    let mut seen: BTreeMap<(usize, &str), Vec<(Duration, u64, usize)>> = BTreeMap::new();
+    let mut seen: BTreeMap<(usize, &str), Vec<Step>> = BTreeMap::new();
     for (at, operation) in history.iter().enumerate() {
         let Some(version) = operation.outcome.version() else { continue };
         let steps = seen.entry((operation.client, &operation.path)).or_default();
@@ -235,6 +238,7 @@ fn reads(verdict: &mut Verdict, history: &[Operation], places: &Places<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::slice::from_ref;
 
     const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -298,7 +302,7 @@ mod tests {
     #[test]
     fn a_version_that_was_made_twice_is_found() {
         let one = operation(1, (0, 9), Kind::Write("a".to_owned()), Outcome::Wrote(2));
-        assert_eq!(broken(&[one.clone()], &["a", "a"]), [Rule::Duplicate]);
+        assert_eq!(broken(from_ref(&one), &["a", "a"]), [Rule::Duplicate]);
         let other = operation(1, (10, 19), Kind::Write("b".to_owned()), Outcome::Wrote(2));
         assert_eq!(broken(&[one, other], &["x", "a"]), [Rule::Lost, Rule::Duplicate]);
     }
@@ -323,8 +327,8 @@ mod tests {
     #[test]
     fn a_false_conflict_is_found() {
         let alone = cas((0, 9), 0, "a", failed(Code::CasConflict));
-        assert_eq!(broken(&[alone.clone()], &[]), [Rule::FalseConflict]);
-        assert_eq!(broken(&[alone.clone()], &["a"]), [Rule::FalseConflict]);
+        assert_eq!(broken(from_ref(&alone), &[]), [Rule::FalseConflict]);
+        assert_eq!(broken(from_ref(&alone), &["a"]), [Rule::FalseConflict]);
         // An Indeterminate one that was never carried out explains nothing, nor does one of another version.
         let unknown = cas((0, 5), 0, "u", failed(Code::Indeterminate));
         let after = cas((6, 9), 0, "a", failed(Code::CasConflict));
