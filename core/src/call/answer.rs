@@ -83,6 +83,8 @@ static PHRASES: &[Phrase] = &[
     refused("local node not active but active cluster node not found", Code::NoLeader),
     refused("rate limit quota exceeded", Code::RateLimited),
     refused("Upgrading from non-versioned to versioned data", Code::ServerError),
+    // A standby's words for it, for as long as it has not heard that the leader is done.
+    refused("Waiting for the primary to upgrade from non-versioned to versioned data", Code::ServerError),
     phrase("invalid role or secret ID", Code::AuthenticationFailed),
     phrase("invalid role ID", Code::AuthenticationFailed),
     phrase("invalid secret id", Code::AuthenticationFailed),
@@ -327,6 +329,16 @@ mod tests {
             Said::TokenDead
         );
         assert_eq!(said(r#"{"errors":["1 error occurred:\n\t* permission denied\n\n"]}"#), Said::MissingRight);
+    }
+
+    #[test]
+    fn a_mount_that_is_being_upgraded_serves_a_moment_later_and_did_nothing() {
+        for first in ["Upgrading", "Waiting for the primary to upgrade"] {
+            let body = format!(
+                r#"{{"errors":["{first} from non-versioned to versioned data. This backend will be unavailable for a brief period"]}}"#
+            );
+            assert!(said(&body).is_refusal_at_the_door(400), "{first}");
+        }
     }
 
     #[test]
