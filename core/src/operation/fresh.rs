@@ -212,6 +212,7 @@ impl<H: Host> Operation<'_, H> {
                 let probe = wrapping::probe(WRAP_SECONDS)?.spec;
                 let read = match self.carry_out_in(probe, Some(node), self.deadline, false).await {
                     Ok((answer, _)) if answer.is_success() => {
+                        self.session(|session| session.nodes.acknowledged(node));
                         let until = self.client.host.now().monotonic.saturating_add(LEADER_LIMIT).min(self.deadline);
                         self.carry_out_in(spec.clone(), Some(node), until, false).await
                     }

@@ -241,8 +241,10 @@ async fn travel(world: &Rc<World>, place: usize, inbound: Rc<Inbound>) -> Result
     };
     let later = world.clone();
     world.executor.spawn(async move {
-        let carried_out = deliver(later.clone(), place, inbound.clone(), delay, fate, first).await;
-        // Nobody sends again what was refused: a refusal proves that nothing was done.
+        let served = deliver(later.clone(), place, inbound.clone(), delay, fate, first).await;
+        // Nobody sends again what was refused, or what had nothing to do.
+        let changed = later.cluster.borrow().log.iter().any(|entry| entry.by.is_some() && entry.by == inbound.send);
+        let carried_out = served && (inbound.reads || changed);
         if carried_out && matches!(fate, Fate::Twice | Fate::TwiceAnswered) {
             deliver(later, place, inbound, more, fate, second).await;
         }

@@ -63,10 +63,10 @@ fn is_read(op: &Operation) -> bool {
 /// The floor that a read fell below, if it did: no state of the key from there to the read's end shows
 /// what it was answered.
 fn below_floor(case: &Case<'_>, op: &Operation) -> Option<Floor> {
-    // What a version holds never changes; that it was pruned shows nowhere before 2.7, nor that another
-    // client deleted it.
-    let old_version = matches!((&op.kind, &op.outcome), (Kind::ReadPinned(_), Outcome::Read { .. }));
-    if !is_read(op) || (old_version && case.era == Era::Silent) {
+    // What a version holds never changes; that it was pruned, deleted or brought back by others shows
+    // nowhere before 2.7.
+    let of_others = matches!(op.kind, Kind::ReadPinned(_)) && case.era == Era::Silent;
+    if !is_read(op) || of_others {
         return None;
     }
     let earlier = |other: &&Operation| {
