@@ -104,6 +104,8 @@ pub(crate) struct Sent {
     pub(crate) cas: Option<u64>,
     /// Whether it is about the token: a log-in, a renewal.
     pub(crate) of_token: bool,
+    /// The node that it names; none where that is the load balancer.
+    pub(crate) node: Option<usize>,
 }
 
 /// What must never happen, by name; see [`crate::checker`] for the table.
@@ -162,8 +164,8 @@ impl History {
         }
     }
 
-    pub(crate) fn send(&mut self, op: Option<OpId>, cas: Option<u64>, of_token: bool) -> SendId {
-        self.sent.push(Sent { op, cas, of_token });
+    pub(crate) fn send(&mut self, op: Option<OpId>, cas: Option<u64>, of_token: bool, node: Option<usize>) -> SendId {
+        self.sent.push(Sent { op, cas, of_token, node });
         SendId(self.sent.len() - 1)
     }
 

@@ -154,7 +154,8 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
     let cas = request.body().and_then(|body| serde_json::from_slice::<serde_json::Value>(body.as_ref()).ok());
     let cas = cas.and_then(|body| body.get("options")?.get("cas")?.as_u64());
     let op = world.current.get();
-    let send = world.history.borrow_mut().send(op, cas, target.starts_with("/v1/auth/"));
+    let named = place.filter(|_| request.node().as_str() != BALANCER);
+    let send = world.history.borrow_mut().send(op, cas, target.starts_with("/v1/auth/"), named);
     let logging_in = target.ends_with("/login").then(|| LoggingIn::begin(world, client));
     world.note(Notable::Sent);
     world.trace(|| {
@@ -311,7 +312,13 @@ fn choose(world: &World, client: ClientId, request: &Request) -> Option<usize> {
     let up = |place: &usize| cluster.node(*place).is_some_and(|node| node.power != Power::Down && !node.unreachable);
     let kept = world.life(client, |life| life.connection).flatten().filter(up);
     let up: Vec<_> = (0..cluster.nodes.len()).filter(up).collect();
-    let chosen = kept.or_else(|| world.draw(|random| random.pick(&up).copied()));
+    // Each connection to the next one.
+    let turn = world.turn.get();
+    let next = || {
+        world.turn.set(turn.wrapping_add(1));
+        up.get(turn.checked_rem(up.len())?).copied()
+    };
+    let chosen = kept.or_else(next);
     world.life(client, |life| life.connection = chosen);
     chosen
 }

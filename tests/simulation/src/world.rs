@@ -39,6 +39,8 @@ pub(crate) struct World {
     /// Chance of the network and of the servers.
     pub(crate) random: RefCell<Random>,
     pub(crate) lives: RefCell<Vec<Life>>,
+    /// How many connections the load balancer has passed on.
+    pub(crate) turn: Cell<usize>,
     /// Which operation runs at this moment.
     pub(crate) current: Cell<Option<OpId>>,
     /// Set when the faults are over.
@@ -56,6 +58,7 @@ impl World {
             tally: RefCell::default(),
             random: RefCell::new(random),
             lives: RefCell::default(),
+            turn: Cell::default(),
             current: Cell::new(None),
             calm: Cell::new(false),
             trace: traced.then(RefCell::default),

@@ -28,7 +28,12 @@ const TABLE: &[(Invariant, bool, &str, &str)] = &[
     (Invariant::FailedButExecuted, true, "failed-but-executed", "what failed does not happen after all"),
     (Invariant::DeletedTwice, true, "deleted-twice", "one delete of the newest version deletes once"),
     (Invariant::LateDelete, true, "late-delete", "what was said to be deleted is not deleted later"),
-    (Invariant::FalseRefusal, false, "false-refusal", "a refusal is more than a standby's ignorance"),
+    (
+        Invariant::FalseRefusal,
+        true,
+        "false-refusal",
+        "no refusal of a single node is believed where another can be asked",
+    ),
     (Invariant::TwoLogIns, true, "two-log-ins", "a client logs in once at a time"),
     (Invariant::NeedlessLogIn, true, "needless-log-in", "and not while it has a token that nobody refused"),
     (Invariant::StepAfterDone, true, "step-after-done", "no machine is driven past its end"),
@@ -114,10 +119,17 @@ fn violation(invariant: Invariant, op: usize, operation: &Operation, text: impl 
     Violation { invariant, text }
 }
 
-/// Policy and mount are there all the time: who says otherwise has not heard of them yet.
+/// Policy and mount are there all the time: who says otherwise has not heard of them yet. A client that
+/// knows several nodes has another one confirm it; behind one address there is nobody to ask, and two
+/// standbys may both be late.
 fn refusals(case: &Case<'_>, found: &mut Vec<Violation>) {
     for (id, op) in case.operations() {
-        if matches!(op.code(), Some("PERMISSION_DENIED" | "MOUNT_NOT_FOUND")) {
+        let of_op = case.history.sent.iter().filter(|sent| sent.op.is_some_and(|op| op.0 == id) && !sent.of_token);
+        let mut nodes: Vec<_> = of_op.map(|sent| sent.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let is_alone = matches!(nodes.as_slice(), [Some(_)]);
+        if is_alone && matches!(op.code(), Some("PERMISSION_DENIED" | "MOUNT_NOT_FOUND")) {
             found.push(violation(Invariant::FalseRefusal, id, op, "policy and mount were there all the time"));
         }
         if op.code() == Some("INTERNAL") {
