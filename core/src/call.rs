@@ -7,6 +7,8 @@
 pub(crate) mod answer;
 pub(crate) mod auth;
 pub(crate) mod kv2;
+pub(crate) mod metadata;
+pub(crate) mod object;
 pub(crate) mod sys;
 
 use std::sync::Arc;
@@ -65,6 +67,8 @@ pub(crate) struct Spec {
     pub patient: bool,
     /// Seconds that the answer is to be wrapped for.
     pub wrap_ttl: Option<u64>,
+    /// Whether the connection is to be closed after it.
+    pub closes: bool,
 }
 
 impl Spec {
@@ -80,14 +84,20 @@ impl Spec {
             momentary: false,
             patient: false,
             wrap_ttl: None,
+            closes: false,
         }
     }
 
-    /// Whether it reads what the cluster stores, of which it must not see less than the client has seen.
-    /// How a node is, is no such thing: the header would change what the answer means. A download is as
-    /// old as it is: what was written of it can't be taken back for a newer one.
+    /// Whether it concerns what the cluster stores, of which the node must not know less than the client has
+    /// seen. How a node is, is no such thing: the header would change what the answer means. A download is
+    /// as old as it is: what was written of it can't be taken back for a newer one.
+    pub fn is_of_state(&self) -> bool {
+        !self.momentary && self.transfer.is_none()
+    }
+
+    /// Whether it reads what the cluster stores.
     pub fn is_read(&self) -> bool {
-        self.method == Method::Get && !self.momentary && self.transfer.is_none()
+        self.method == Method::Get && self.is_of_state()
     }
 
     /// What the request needs of the cluster. A wrapped answer is stored, so it takes the leader.

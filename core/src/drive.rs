@@ -42,6 +42,11 @@ pub trait Host {
     /// Lets so much time pass.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
 
+    /// Whether it closes connections where it is told to; see [`Request::closes_connection`].
+    fn closes_connections(&self) -> bool {
+        false
+    }
+
     /// Whether a task may be woken from within another one, as a follower is by the leader of a
     /// log-in.
     ///
@@ -101,12 +106,18 @@ impl Shared {
     pub fn with<T>(&self, change: impl FnOnce(&mut Session) -> T) -> T {
         let mut session = self.lock();
         let result = change(&mut session);
+        self.release(session);
+        result
+    }
+
+    /// One function for all changes: what travels to browsers is paid by the byte.
+    #[inline(never)]
+    fn release(&self, mut session: MutexGuard<'_, Session>) {
         let moved = session.take_moved();
         drop(session);
         if moved {
             self.moved.notify(usize::MAX);
         }
-        result
     }
 
     fn lock(&self) -> MutexGuard<'_, Session> {

@@ -152,6 +152,12 @@ codes! {
     VersionDestroyed = "VERSION_DESTROYED", Caller, 409, final, "read another version; this one can't be brought back";
     /// Another writer came first: the check-and-set parameter did not match.
     CasConflict = "CAS_CONFLICT", Caller, 409, final, "read the secret again and decide anew";
+    /// Another process is at work on a rotation of the secret.
+    RotationInProgress = "ROTATION_IN_PROGRESS", Caller, 409, final, "wait until it is over, or until its lease is; then any process may finish it";
+    /// The rotation that is to be resumed is not the last one of the secret, or was never recorded.
+    RotationUnknown = "ROTATION_UNKNOWN", Caller, 404, final, "see the secret's versions and its custom_metadata baokit_rotation";
+    /// What a rotation changes outside OpenBao could not be changed.
+    RotationFailed = "ROTATION_FAILED", Caller, 502, final, "mend what the reason names, then rotate again; the secret is as it was";
     /// The mount takes writes with a check-and-set parameter only.
     CasRequired = "CAS_REQUIRED", Caller, 400, final, "write with cas: 0 for a new secret, else its current version";
     /// OpenBao called the request malformed.

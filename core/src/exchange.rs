@@ -173,6 +173,11 @@ impl Exchange {
         self.attempt.doubt();
     }
 
+    /// Whether the node that was asked last knew how far it had to be.
+    pub fn asked_for_index(&self) -> bool {
+        self.attempt.asked_for_index()
+    }
+
     /// The node that was asked last.
     pub fn node(&self) -> Option<NodeId> {
         self.attempt.node()

@@ -232,6 +232,7 @@ pub struct Request {
     pub(crate) headers: Vec<Header>,
     pub(crate) body: Option<Body>,
     pub(crate) transfer: Option<Transfer>,
+    pub(crate) closes: bool,
 }
 
 impl Request {
@@ -272,6 +273,15 @@ impl Request {
     #[must_use]
     pub fn body(&self) -> Option<&Body> {
         self.body.as_ref()
+    }
+
+    /// Whether the connection is to be closed after this request: what answers at the same address, a load
+    /// balancer perhaps, may then have another node serve the next one.
+    ///
+    /// A host says so to the server (`Connection: close`), where it can.
+    #[must_use]
+    pub fn closes_connection(&self) -> bool {
+        self.closes
     }
 
     /// The body that does not pass through memory, where there is one.

@@ -59,7 +59,7 @@ pub use config::Settings;
 pub use drive::{Host, Notice};
 pub use error::{Code, Error, Family, Result};
 pub use operation::sys::Sys;
-pub use operation::{Change, Client, ReadOptions};
+pub use operation::{Apply, ApplyError, Change, Client, Generator, ReadOptions, Rotated, Rotation};
 #[cfg(feature = "broken-rules")]
 pub use rules::Rule;
 pub use secret::{MAX_DEPTH, Secret, SecretValue};

@@ -29,7 +29,7 @@ use crate::session::token::Generation;
 use crate::uri::path::ApiPath;
 
 pub use fresh::ReadOptions;
-pub use rotation::Change;
+pub use rotation::{Apply, ApplyError, Change, Generator, Rotated, Rotation};
 
 /// A client of one OpenBao cluster, on the input and output of a host.
 ///
@@ -198,12 +198,8 @@ impl<H: Host> Operation<'_, H> {
         call: Call<T>,
         conclude: impl FnOnce(T, Option<Generation>) -> Result<U>,
     ) -> Result<U> {
-        let (value, exchange) = match self.once(&call).await {
-            // Every node that was asked is behind: what needs the leader is not.
-            Err(error) if error.code() == Code::StaleRead && self.node.is_none() => self.strongly(&call).await?,
-            result => result?,
-        };
-        let result = conclude(value, exchange.generation());
+        let (answer, exchange) = self.carry_out_or_strongly(&call.spec).await?;
+        let result = call.read(answer).and_then(|value| conclude(value, exchange.generation()));
         result.map_err(|error| self.place(&exchange, error))
     }
 
@@ -211,6 +207,16 @@ impl<H: Host> Operation<'_, H> {
     async fn once<T>(&self, call: &Call<T>) -> Result<(T, Exchange)> {
         let (answer, exchange) = self.carry_out(call.spec.clone()).await?;
         self.placed(call.read(answer), exchange)
+    }
+
+    /// Where every node that was asked is behind, what needs the leader is not.
+    async fn carry_out_or_strongly(&self, spec: &Arc<Spec>) -> Result<(Answer, Exchange)> {
+        match self.carry_out(spec.clone()).await {
+            Err(error) if error.code() == Code::StaleRead && self.node.is_none() && spec.is_read() => {
+                self.strongly(spec).await
+            }
+            result => result,
+        }
     }
 
     /// What is the same for all calls, compiled once for all of them: wasm is paid by the byte.

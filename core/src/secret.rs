@@ -45,6 +45,10 @@ impl SecretValue {
             .ok_or_else(|| Error::new(Code::WrongType).because(format!("the value is {}, not a string", kind(&self.0))))
     }
 
+    pub(crate) fn expose_mut(&mut self) -> &mut Value {
+        &mut self.0
+    }
+
     pub(crate) fn take(&mut self) -> Value {
         std::mem::take(&mut self.0)
     }
@@ -61,6 +65,29 @@ pub(crate) fn require_depth(value: &SecretValue, deepest: usize) -> Result<()> {
     }
     let reason = format!("the value is nested deeper than {MAX_DEPTH} levels");
     Err(Error::new(Code::InvalidValue).because(reason))
+}
+
+/// Refuses an integer that KVv2 would change: it keeps numbers as `float64`, which is exact up to 2^53.
+pub(crate) fn require_exact(value: &SecretValue) -> Result<()> {
+    if is_exact(&value.0) {
+        return Ok(());
+    }
+    let reason = "OpenBao would store another number than an integer beyond 2^53 that is in it; write it as text";
+    Err(Error::new(Code::InvalidValue).because(reason))
+}
+
+fn is_exact(value: &Value) -> bool {
+    match value {
+        // Through 128 bits, since a cast back to 64 would saturate to the same number.
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(integer), _) => integer as f64 as i128 == i128::from(integer),
+            (_, Some(integer)) => integer as f64 as i128 == i128::from(integer),
+            _ => true,
+        },
+        Value::Array(items) => items.iter().all(is_exact),
+        Value::Object(map) => map.values().all(is_exact),
+        _ => true,
+    }
 }
 
 fn is_within(value: &Value, levels: usize) -> bool {
@@ -226,6 +253,21 @@ impl Write for Counter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_integer_that_a_float_would_change_is_refused() {
+        let two_53 = 1_i64 << 53;
+        for kept in
+            [json!(two_53), json!(-two_53), json!(1_u64 << 63), json!(0.1), json!({"a": [1, "9007199254740993"]})]
+        {
+            assert!(require_exact(&SecretValue::from(kept)).is_ok());
+        }
+        for changed in [json!(two_53 + 1), json!({"a": [i64::MAX]}), json!(u64::MAX), json!(-two_53 - 1)] {
+            let error = require_exact(&SecretValue::from(changed)).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidValue);
+        }
+    }
 
     #[test]
     fn a_body_is_allocated_once_and_exactly() {

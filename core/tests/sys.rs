@@ -87,6 +87,20 @@ fn the_state_of_a_node_is_asked_for_once_and_without_token_and_namespace() {
 }
 
 #[test]
+fn a_standby_that_leaves_out_what_is_false_or_empty_is_understood() {
+    // As 2.6.2 answers, with a leader and while there is none, and 2.7.2 while there is none.
+    for (document, address) in [
+        (r#"{"ha_enabled":true,"leader_address":"https://a:1","leader_cluster_address":"https://a:2"}"#, "https://a:1"),
+        (r#"{"ha_enabled":true,"raft_committed_index":56,"raft_applied_index":56}"#, ""),
+        (r#"{"ha_enabled":true,"is_self":false,"raft_committed_index":55,"raft_applied_index":55}"#, ""),
+    ] {
+        let world = World::new(move |_| json(200, document));
+        let leader = world.run(world.client(World::settings(1)).sys().leader()).unwrap();
+        assert_eq!((leader.is_self, leader.leader_address.as_str()), (false, address), "{document}");
+    }
+}
+
+#[test]
 fn probing_nodes_does_not_change_whom_reads_go_to() {
     let world = World::new(|seen| if seen.target.contains("health") { json(200, HEALTH) } else { secret(1) });
     let client = world.client(World::settings(3));
@@ -196,7 +210,8 @@ fn a_snapshot_that_broke_off_is_not_begun_again_in_the_same_writer() {
         let world = World::new(move |_| Reply::Fail(kind));
         let client = world.client(World::settings(3));
         let error = world.run(client.sys().raft().snapshot(Vec::new())).unwrap_err();
-        assert_eq!((error.code(), world.seen().len()), (Code::ConnectionLost, 1));
+        let begun = world.seen().iter().filter(|seen| seen.target.contains("snapshot")).count();
+        assert_eq!((error.code(), begun), (Code::ConnectionLost, 1));
     }
     // Nothing was written yet, so another node can do it.
     let world = World::new(|seen| match seen.node.ends_with(":1") {
@@ -222,10 +237,31 @@ impl Write for Full {
 #[test]
 fn a_writer_that_fails_is_the_callers_own_fault_and_said_to_be() {
     let world = World::new(|_| raw(200, "application/gzip", Vec::new()));
-    let client = world.client(World::settings(2));
+    let client = world.client(World::settings(1));
     let error = world.run(client.sys().raft().snapshot(Full)).map(drop).unwrap_err();
     assert_eq!((error.code(), world.seen().len()), (Code::LocalIo, 1));
     assert!(error.to_string().contains("the disk is full"), "{error}");
+}
+
+#[test]
+fn a_snapshot_is_the_leaders_where_it_can_be_since_a_standby_gives_its_own() {
+    let taken = |settings, node: Option<&'static str>, leads: &'static str| {
+        let world = World::new(move |seen| match seen.target.contains("leader") {
+            true => leader(leads, false),
+            false => raw(200, "application/gzip", b"a snapshot".to_vec()),
+        });
+        let client = world.client(settings);
+        let sys = node.map_or_else(|| client.sys(), |node| client.sys().at(node).unwrap());
+        world.run(sys.raft().snapshot(Vec::new())).unwrap();
+        world.seen().into_iter().filter(|seen| seen.target.contains("snapshot")).map(|seen| seen.node).next().unwrap()
+    };
+    for leads in ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"] {
+        assert_eq!(taken(World::settings(3), None, leads), leads);
+        assert_eq!(taken(World::settings(3), Some("http://127.0.0.1:2"), leads), "http://127.0.0.1:2", "as was asked");
+    }
+    // Behind a load balancer, and while nobody leads.
+    assert_eq!(taken(World::settings(1), None, "http://10.0.0.1:8200"), "http://127.0.0.1:1");
+    assert!(taken(World::settings(2), None, "").starts_with("http://127.0.0.1:"));
 }
 
 #[test]

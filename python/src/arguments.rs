@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyInt, PyString};
 
-use crate::errors::{caused, out_of_range, wrong_type, wrong_value};
+use crate::errors::{caused, coded, wrong_type, wrong_value};
 use crate::values::secret_value;
 
 /// Reads what stands at a place; the code is for errors.
@@ -15,13 +15,9 @@ pub type Read<T> = fn(&str, &Bound<'_, PyAny>, Code) -> PyResult<T>;
 /// Text, without the lone surrogates that UTF-8 does not have. Python's own error for these carries
 /// the whole text along, which may be a secret.
 pub fn text(place: &str, value: &Bound<'_, PyAny>, code: Code) -> PyResult<String> {
-    let Ok(string) = value.cast::<PyString>() else {
-        return Err(wrong_type(place, "str", value, code));
-    };
-    match string.to_cow() {
-        Ok(text) => Ok(text.into_owned()),
-        Err(_) => Err(wrong_value(value.py(), place, "it has lone surrogates in it", code)),
-    }
+    let string = value.cast::<PyString>().map_err(|_| wrong_type(place, "str", value, code))?;
+    let text = string.to_cow().map_err(|_| wrong_value(value.py(), place, "it has lone surrogates in it", code))?;
+    Ok(text.into_owned())
 }
 
 /// A list of texts.
@@ -51,15 +47,16 @@ pub fn count(place: &str, value: &Bound<'_, PyAny>, code: Code) -> PyResult<f64>
     number(place, value, code)
 }
 
-/// A version, or so many seconds.
+/// A version, or so many seconds: what can stand for an index, but no bool.
 fn whole(place: &str, value: &Bound<'_, PyAny>, code: Code) -> PyResult<u64> {
-    if value.is_instance_of::<PyBool>() {
-        return Err(wrong_type(place, "int", value, code));
-    }
-    match value.extract::<u64>() {
-        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => Err(out_of_range(value.py(), place, code)),
-        Err(error) if error.is_instance_of::<PyTypeError>(value.py()) => Err(wrong_type(place, "int", value, code)),
-        result => result,
+    let py = value.py();
+    match value.extract() {
+        Ok(number) if !value.is_instance_of::<PyBool>() => Ok(number),
+        Err(error) if error.is_instance_of::<PyOverflowError>(py) => {
+            Err(coded::<PyOverflowError>(py, format!("{place} is out of range"), code))
+        }
+        Err(error) if !error.is_instance_of::<PyTypeError>(py) => Err(error),
+        _ => Err(wrong_type(place, "int", value, code)),
     }
 }
 

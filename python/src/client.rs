@@ -7,16 +7,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::arguments::{Cas, Data, Increment, Method, Mount, Path, Uri, Version, Versions};
-use crate::errors::{OrRaise, raise};
-use crate::run::{block, coroutine};
-use crate::values::{self, from_json, unpicklable};
-use crate::{settings, types};
+use crate::errors::raise;
+use crate::run::{Called, block, coroutine};
+use crate::settings;
+use crate::values::{answer, from_json, nothing, secret, unpicklable, value};
 
 /// An environment, or settings by name.
 type Mapping<'py> = Bound<'py, PyAny>;
 type Keywords<'py> = Bound<'py, PyDict>;
-/// What a call came to, or the coroutine that makes it.
-type Called = PyResult<Py<PyAny>>;
 
 /// A client, and the process that made it: a fork shares its sockets with its parent, and two that
 /// read from one connection get each other's answers.
@@ -36,15 +34,15 @@ impl Owned {
             return Ok(self.client.clone());
         }
         let error = Error::new(Code::ClientClosed).about("client");
-        Err(raise(py, &error.because("it was made before a fork, and belongs to the other process")))
+        Err(raise(py, error.because("it was made before a fork, and belongs to the other process")))
     }
 }
 
 /// Makes a client and its KVv2 part. `$run` waits for a call, or makes a coroutine of it.
 macro_rules! client {
-    ($client:ident, $client_doc:literal, $kv2:ident, $name:literal, $kv2_name:literal, $run:ident, { $($methods:tt)* }) => {
-        #[doc = $client_doc]
-        #[pyclass(module = "baokit", frozen, name = $name)]
+    ($(#[$about:meta])* $client:ident, $kv2:ident, $run:ident; $($methods:tt)*) => {
+        $(#[$about])*
+        #[pyclass(module = "baokit", frozen)]
         pub struct $client(Owned);
 
         #[pymethods]
@@ -82,27 +80,27 @@ macro_rules! client {
 
             /// Reads a secret, or one key of it where the URI has a fragment.
             fn read(&self, py: Python<'_>, uri: Uri) -> Called {
-                $run(py, self.0.get(py)?, values::secret, |client| async move { client.read(uri.0).await })
+                $run(py, self.0.get(py)?, secret, |client| async move { client.read(uri.0).await })
             }
 
             /// Writes a new version: the whole secret (a dict), or with a fragment that key alone.
             fn write(&self, py: Python<'_>, uri: Uri, value: Data) -> Called {
-                $run(py, self.0.get(py)?, types::change, |client| async move { client.write(uri.0, value.0).await })
+                $run(py, self.0.get(py)?, answer("Change"), |client| async move { client.write(uri.0, value.0).await })
             }
 
             /// Replaces a value; stops with CAS_CONFLICT where another writer comes in between.
             fn rotate(&self, py: Python<'_>, uri: Uri, value: Data) -> Called {
-                $run(py, self.0.get(py)?, types::change, |client| async move { client.rotate(uri.0, value.0).await })
+                $run(py, self.0.get(py)?, answer("Change"), |client| async move { client.rotate(uri.0, value.0).await })
             }
 
             /// Deletes the newest version, or the one that ?version= pins. Its data can be undeleted.
             fn delete(&self, py: Python<'_>, uri: Uri) -> Called {
-                $run(py, self.0.get(py)?, values::nothing, |client| async move { client.delete(uri.0).await })
+                $run(py, self.0.get(py)?, nothing, |client| async move { client.delete(uri.0).await })
             }
 
             /// The versions of a secret, oldest first, without their data.
             fn versions(&self, py: Python<'_>, uri: Uri) -> Called {
-                $run(py, self.0.get(py)?, types::versions, |client| async move { client.versions(uri.0).await })
+                $run(py, self.0.get(py)?, answer("versions"), |client| async move { client.versions(uri.0).await })
             }
 
             /// The KVv2 engine at a mount, below the level of URIs and of the tenant guard.
@@ -112,27 +110,27 @@ macro_rules! client {
 
             /// Parses a prefix and shows it to the guard of the tenant's mounts; returns its canonical text.
             fn admit_prefix(&self, py: Python<'_>, prefix: Uri) -> PyResult<String> {
-                let admitted = self.0.get(py)?.settings().admit_prefix(&prefix.0).or_raise(py)?;
+                let admitted = self.0.get(py)?.settings().admit_prefix(&prefix.0).map_err(|error| raise(py, error))?;
                 Ok(admitted.prefix().to_string())
             }
 
             /// Sends a request that baokit does not model, with the same failover, retry and redaction.
             #[pyo3(signature = (method, path, body = None))]
             fn request(&self, py: Python<'_>, method: Method, path: Path, body: Option<Data>) -> Called {
-                $run(py, self.0.get(py)?, values::value, |client| async move {
+                $run(py, self.0.get(py)?, value, |client| async move {
                     client.request(&method.0, &path.0, body.map(|it| it.0)).await
                 })
             }
 
             /// What OpenBao says of the client's own token. A token that counts its uses loses one.
             fn lookup_self(&self, py: Python<'_>) -> Called {
-                $run(py, self.0.get(py)?, types::token_info, |client| async move { client.lookup_self().await })
+                $run(py, self.0.get(py)?, answer("TokenInfo"), |client| async move { client.lookup_self().await })
             }
 
             /// Renews the client's token by so many seconds, or by its own period.
             #[pyo3(signature = (increment = None))]
             fn renew_self(&self, py: Python<'_>, increment: Option<Increment>) -> Called {
-                $run(py, self.0.get(py)?, types::renewal, |client| async move {
+                $run(py, self.0.get(py)?, answer("Renewal"), |client| async move {
                     client.renew_self(increment.map(|it| it.0)).await
                 })
             }
@@ -147,18 +145,18 @@ macro_rules! client {
 
             fn __repr__(&self) -> String {
                 let nodes: Vec<_> = self.0.client.settings().nodes().iter().map(|node| node.as_str()).collect();
-                format!("{}({})", $name, nodes.join(", "))
+                format!("{}({})", stringify!($client), nodes.join(", "))
             }
 
             fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-                Err(unpicklable($name))
+                Err(unpicklable(stringify!($client)))
             }
 
             $($methods)*
         }
 
         /// The KVv2 engine at one mount.
-        #[pyclass(module = "baokit", frozen, name = $kv2_name)]
+        #[pyclass(module = "baokit", frozen)]
         pub struct $kv2(Owned, String);
 
         #[pymethods]
@@ -170,7 +168,7 @@ macro_rules! client {
                 if let Some(version) = version {
                     read = read.version(version.0);
                 }
-                $run(py, read, values::secret, IntoFuture::into_future)
+                $run(py, read, secret, IntoFuture::into_future)
             }
 
             /// Writes a whole secret; with cas only if that is the current version, 0 for none.
@@ -180,27 +178,27 @@ macro_rules! client {
                 if let Some(cas) = cas {
                     write = write.cas(cas.0);
                 }
-                $run(py, write, types::written, IntoFuture::into_future)
+                $run(py, write, answer("Written"), IntoFuture::into_future)
             }
 
             /// Deletes these versions, or the newest where none is named.
             #[pyo3(signature = (path, versions = None))]
             fn delete(&self, py: Python<'_>, path: Path, versions: Option<Versions>) -> Called {
                 let versions = versions.map_or_else(Vec::new, |it| it.0);
-                $run(py, self.at(py)?, values::nothing, |kv2| async move { kv2.delete(&path.0, &versions).await })
+                $run(py, self.at(py)?, nothing, |kv2| async move { kv2.delete(&path.0, &versions).await })
             }
 
             /// The versions of a secret, oldest first.
             fn versions(&self, py: Python<'_>, path: Path) -> Called {
-                $run(py, self.at(py)?, types::versions, |kv2| async move { kv2.versions(&path.0).await })
+                $run(py, self.at(py)?, answer("versions"), |kv2| async move { kv2.versions(&path.0).await })
             }
 
             fn __repr__(&self) -> String {
-                format!("{}({:?})", $kv2_name, self.1)
+                format!("{}({:?})", stringify!($kv2), self.1)
             }
 
             fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-                Err(unpicklable($kv2_name))
+                Err(unpicklable(stringify!($kv2)))
             }
         }
 
@@ -212,7 +210,10 @@ macro_rules! client {
     };
 }
 
-client!(Client, "A client of one OpenBao cluster, whose calls block.", Kv2, "Client", "Kv2", block, {
+client! {
+    /// A client of one OpenBao cluster, whose calls block.
+    Client, Kv2, block;
+
     fn __enter__(this: Py<Self>) -> Py<Self> {
         this
     }
@@ -221,16 +222,19 @@ client!(Client, "A client of one OpenBao cluster, whose calls block.", Kv2, "Cli
     fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
         self.close();
     }
-});
+}
 
-client!(AsyncClient, "A client of one OpenBao cluster for asyncio.", AsyncKv2, "AsyncClient", "AsyncKv2", coroutine, {
+client! {
+    /// A client of one OpenBao cluster for asyncio.
+    AsyncClient, AsyncKv2, coroutine;
+
     fn __aenter__(this: Py<Self>, py: Python<'_>) -> Called {
-        coroutine(py, this, |py, this: Py<Self>| Ok(this.into_bound(py).into_any()), |this| ready(Ok(this)))
+        coroutine(py, this, |_, this: Py<Self>| Ok(this.into_any()), |this| ready(Ok(this)))
     }
 
     #[pyo3(signature = (*_exception))]
     fn __aexit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> Called {
         self.close();
-        coroutine(py, (), values::nothing, |()| ready(Ok(())))
+        coroutine(py, (), nothing, |()| ready(Ok(())))
     }
-});
+}

@@ -1,25 +1,23 @@
 //! Waiting for Rust from Python: one tokio runtime for the process, a wait that blocks with the
 //! interpreter lock released, a wait for asyncio, and Rust's log records on their way to `logging`.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use baokit::Error;
+use baokit::{Code, Error};
 use log::{LevelFilter, Log, Metadata, Record};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyCFunction;
-use pyo3::{IntoPyObjectExt, intern};
-use pyo3_async_runtimes::TaskLocals;
-use pyo3_async_runtimes::generic;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::errors::OrRaise;
+use crate::errors::raise;
 
 /// How often a blocked thread looks whether Ctrl-C was pressed.
 const SIGNALS: Duration = Duration::from_millis(50);
@@ -62,14 +60,11 @@ fn _farewell(py: Python<'_>) {
 fn runtime(_: Python<'_>) -> PyResult<Arc<Runtime>> {
     let mut place = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     let process = std::process::id();
-    if let Some((owner, runtime)) = &*place
-        && *owner == process
-    {
-        return Ok(runtime.clone());
-    }
-    if place.is_some() {
+    match &*place {
+        Some((owner, runtime)) if *owner == process => return Ok(runtime.clone()),
         // Whoever was inside did not come along through the fork.
-        VISITORS.store(0, Ordering::SeqCst);
+        Some(_) => VISITORS.store(0, Ordering::SeqCst),
+        None => {}
     }
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(2).max_blocking_threads(HANDOVERS).thread_name("baokit").enable_all();
@@ -79,17 +74,18 @@ fn runtime(_: Python<'_>) -> PyResult<Arc<Runtime>> {
     Ok(runtime)
 }
 
-/// Makes the Python object for what a call came to, once the interpreter lock is held again.
-pub type Show<T> = for<'py> fn(Python<'py>, T) -> PyResult<Bound<'py, PyAny>>;
+/// What a call came to, or the coroutine that makes it.
+pub type Called = PyResult<Py<PyAny>>;
 
-/// Waits for a call with the interpreter lock released. An exception that a signal's handler raises,
-/// such as `KeyboardInterrupt`, drops the call, and with it the request.
+/// Waits for a call with the interpreter lock released; `show` makes its result one of Python. An
+/// exception that a signal's handler raises, such as `KeyboardInterrupt`, drops the call, and with it
+/// the request.
 pub fn block<C, T: Send, F: Future<Output = Result<T, Error>> + Send>(
     py: Python<'_>,
     client: C,
-    show: Show<T>,
+    show: impl FnOnce(Python<'_>, T) -> Called,
     call: impl FnOnce(C) -> F,
-) -> PyResult<Py<PyAny>> {
+) -> Called {
     if Handle::try_current().is_ok() {
         // A logging handler, for one, that runs for a record of ours.
         return Err(PyRuntimeError::new_err("a blocking call can't be made from within one"));
@@ -97,7 +93,7 @@ pub fn block<C, T: Send, F: Future<Output = Result<T, Error>> + Send>(
     follow_log_level(py)?;
     let (runtime, call) = (runtime(py)?, interruptible(call(client)));
     let result = py.detach(|| runtime.block_on(call))?;
-    Outcome { result, show }.into_py_any(py)
+    show(py, result.map_err(|error| raise(py, error))?)
 }
 
 async fn interruptible<T>(call: impl Future<Output = T>) -> PyResult<T> {
@@ -111,82 +107,44 @@ async fn interruptible<T>(call: impl Future<Output = T>) -> PyResult<T> {
     }
 }
 
-/// The same call for asyncio: a coroutine that sends nothing until it is awaited, and whose
-/// cancellation drops the call.
+/// The same call for asyncio: a coroutine that sends nothing until it is awaited, and drops the call
+/// when it is cancelled. `baokit/_coroutine.py` is its other half.
 pub fn coroutine<C, T: Send + 'static, F: Future<Output = Result<T, Error>> + Send + 'static>(
     py: Python<'_>,
     client: C,
-    show: Show<T>,
+    show: impl FnOnce(Python<'_>, T) -> Called + Send + 'static,
     call: impl FnOnce(C) -> F,
-) -> PyResult<Py<PyAny>> {
+) -> Called {
     static RUN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     // Inside the closure the arguments are out of Python's frames, where a traceback with local variables
     // would show them.
-    let call = Mutex::new(Some(call(client)));
+    let call = Mutex::new(Some((call(client), show)));
     let start = PyCFunction::new_closure(py, None, None, move |arguments, _| {
-        let py = arguments.py();
+        let (py, deliver) = (arguments.py(), arguments.get_item(0)?.unbind());
         let call = call.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let call = call.ok_or_else(|| PyRuntimeError::new_err("this call has begun already"))?;
+        let (call, show) = call.ok_or_else(|| PyRuntimeError::new_err("this call has begun already"))?;
         if CLOSED.load(Ordering::SeqCst) {
             return Err(PyRuntimeError::new_err("the program is ending: nobody could hand the result over"));
         }
         follow_log_level(py)?;
         let runtime = runtime(py)?;
-        let locals = TaskLocals::with_running_loop(py)?;
-        // Tasks that the call starts find the runtime that they are on.
-        let _entered = runtime.enter();
-        let outcome = async move { Ok(Outcome { result: call.await, show }) };
-        generic::future_into_py_with_locals::<Tokio, _, _>(py, locals, outcome).map(Bound::unbind)
+        let task = runtime.spawn(call);
+        let abort = task.abort_handle();
+        runtime.spawn(async move {
+            // A panic, which nobody else would hear of; or it was aborted, and nobody listens.
+            let result = task.await.unwrap_or_else(|_| Err(Error::new(Code::Internal)));
+            let hand_over = move |py: Python<'_>| {
+                let shown = result.map_err(|error| raise(py, error)).and_then(|it| show(py, it));
+                let outcome = shown.map_or_else(|error| (py.None(), Some(error)), |it| (it, None));
+                // It fails where the event loop is closed, and then nobody waits.
+                let _ = deliver.call1(py, outcome);
+            };
+            // Away from the runtime's own threads: this one waits for the interpreter lock.
+            spawn_blocking(|| visit(hand_over));
+        });
+        PyCFunction::new_closure(py, None, None, move |_, _| abort.abort()).map(Bound::unbind)
     })?;
     Ok(RUN.import(py, "baokit._coroutine", "run")?.call1((start,))?.unbind())
-}
-
-/// What a call came to, and how it is shown.
-struct Outcome<T> {
-    result: Result<T, Error>,
-    show: Show<T>,
-}
-
-impl<'py, T> IntoPyObject<'py> for Outcome<T> {
-    type Target = PyAny;
-    type Output = Bound<'py, PyAny>;
-    type Error = PyErr;
-
-    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        (self.show)(py, self.result.or_raise(py)?)
-    }
-}
-
-/// The runtime as pyo3-async-runtimes sees it. Its own keeps one runtime for good, also in a fork.
-/// Everything runs inside ours, so the current one is the right one.
-struct Tokio;
-
-impl generic::Runtime for Tokio {
-    type JoinError = JoinError;
-    type JoinHandle = JoinHandle<()>;
-
-    fn spawn<F: Future<Output = ()> + Send + 'static>(task: F) -> JoinHandle<()> {
-        tokio::spawn(task)
-    }
-
-    fn spawn_blocking<F: FnOnce() + Send + 'static>(task: F) -> JoinHandle<()> {
-        // What is handed over when the interpreter has ended has no one to go to.
-        tokio::task::spawn_blocking(|| visit(|_| task()).unwrap_or_default())
-    }
-}
-
-impl generic::ContextExt for Tokio {
-    fn scope<F, R>(_: TaskLocals, task: F) -> Pin<Box<dyn Future<Output = R> + Send>>
-    where
-        F: Future<Output = R> + Send + 'static,
-    {
-        // No Rust of ours calls back into asyncio, so no task needs to know its loop.
-        Box::pin(task)
-    }
-
-    fn get_task_locals() -> Option<TaskLocals> {
-        None
-    }
 }
 
 /// What is set up once, when the module is imported: the farewell, and the way of log records.

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::arguments::{Read, count, flag, number, text, texts};
-use crate::errors::{OrRaise, caused, type_error, wrong_type};
+use crate::errors::{caused, coded, raise, wrong_type};
 
 const CODE: Code = Code::InvalidSetting;
 
@@ -15,12 +15,12 @@ const CODE: Code = Code::InvalidSetting;
 pub fn of(py: Python<'_>, env: Option<&Bound<'_, PyAny>>, keywords: Option<Bound<'_, PyDict>>) -> PyResult<Settings> {
     let options = options(Keywords(keywords.unwrap_or_else(|| PyDict::new(py))))?;
     let lookup = |key: &str| env.map_or(Ok(None), |env| value_of(env, key));
-    SettingsBuilder::from_options(options, lookup)?.build().or_raise(py)
+    SettingsBuilder::from_options(options, lookup)?.build().map_err(|error| raise(py, error))
 }
 
 /// The client with these settings.
 pub fn client(py: Python<'_>, env: Option<&Bound<'_, PyAny>>, keywords: Option<Bound<'_, PyDict>>) -> PyResult<Client> {
-    let client = Client::new(of(py, env, keywords)?).or_raise(py);
+    let client = Client::new(of(py, env, keywords)?).map_err(|error| raise(py, error));
     // Client::new logs warnings; what a logging handler or filter raised meanwhile is pending.
     match PyErr::take(py) {
         Some(raised) => Err(raised),
@@ -61,32 +61,22 @@ impl Keywords<'_> {
     }
 }
 
-fn options(keywords: Keywords<'_>) -> PyResult<Options> {
-    let options = Options {
-        provider: keywords.take("provider", text)?,
-        url: keywords.take("url", text)?,
-        urls: keywords.take("urls", texts)?,
-        token: keywords.take("token", text)?,
-        role_id: keywords.take("role_id", text)?,
-        secret_id: keywords.take("secret_id", text)?,
-        namespace: keywords.take("namespace", text)?,
-        ca_pem: keywords.take("ca_pem", text)?,
-        client_certificate_pem: keywords.take("client_certificate_pem", text)?,
-        client_key_pem: keywords.take("client_key_pem", text)?,
-        verify_tls: keywords.take("verify_tls", flag)?,
-        timeout: keywords.take("timeout", number)?,
-        renewal_threshold: keywords.take("renewal_threshold", number)?,
-        pool_size: keywords.take("pool_size", count)?,
-        max_concurrent: keywords.take("max_concurrent", count)?,
-        tenant_id: keywords.take("tenant_id", text)?,
-        allowed_mounts: keywords.take("allowed_mounts", texts)?,
-        accept_legacy: keywords.take("accept_legacy", flag)?,
+/// Core's options, each read as what it is.
+macro_rules! options {
+    ($keywords:ident: $($read:ident: $($name:ident)*;)*) => {
+        Options { $($($name: $keywords.take(stringify!($name), $read)?,)*)* }
     };
-    match keywords.0.keys().iter().next() {
-        Some(name) => {
-            let (py, name) = (name.py(), name.cast::<PyString>()?.to_string_lossy().into_owned());
-            Err(type_error(py, format!("there is no setting {name:?}"), CODE))
-        }
-        None => Ok(options),
-    }
+}
+
+fn options(keywords: Keywords<'_>) -> PyResult<Options> {
+    let options = options! { keywords:
+        text: provider url token role_id secret_id namespace ca_pem client_certificate_pem client_key_pem tenant_id;
+        texts: urls allowed_mounts;
+        flag: verify_tls accept_legacy;
+        number: timeout renewal_threshold;
+        count: pool_size max_concurrent;
+    };
+    let Some(name) = keywords.0.keys().iter().next() else { return Ok(options) };
+    let message = format!("there is no setting {:?}", name.cast::<PyString>()?.to_string_lossy());
+    Err(coded::<PyTypeError>(name.py(), message, CODE))
 }

@@ -1,16 +1,18 @@
-//! JSON between Python and Rust, and the two classes that keep a value secret.
+//! JSON between Python and Rust, the two classes that keep a value secret, and what operations answer.
 
 use std::collections::BTreeMap;
 
-use baokit::Code;
+use baokit::{Code, Error};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use serde::Serialize;
 use serde_json::{Map, Number, Value};
 
 use crate::arguments::text;
-use crate::errors::{OrRaise, wrong_type, wrong_value};
+use crate::errors::{raise, wrong_type, wrong_value};
+use crate::run::Called;
 
 /// How far a value is followed: a list that holds itself has no end. What can be nested how deep is
 /// core's to say, and it refuses less than this.
@@ -26,27 +28,22 @@ fn to_json(place: &str, value: &Bound<'_, PyAny>, code: Code, depth: usize) -> P
     if depth > FOLLOWED {
         return Err(wrong_value(py, "value", "it is nested too deep, or holds itself", code));
     }
-    if value.is_none() {
-        return Ok(Value::Null);
-    }
-    if value.is_instance_of::<PyString>() {
-        return text(place, value, code).map(Value::String);
-    }
-    // Before int, of which bool is a kind.
-    if let Ok(flag) = value.cast::<PyBool>() {
-        return Ok(Value::Bool(flag.is_true()));
-    }
-    if value.is_instance_of::<PyInt>() {
+    let json = if value.is_none() {
+        Value::Null
+    } else if value.is_instance_of::<PyString>() {
+        Value::String(text(place, value, code)?)
+    } else if let Ok(flag) = value.cast::<PyBool>() {
+        // Before int, of which bool is a kind.
+        Value::Bool(flag.is_true())
+    } else if value.is_instance_of::<PyInt>() {
         let number = value.extract::<i64>().map(Number::from).or_else(|_| value.extract::<u64>().map(Number::from));
-        return number.map(Value::Number).map_err(|_| wrong_value(py, place, "the integer exceeds 64 bits", code));
-    }
-    if let Ok(number) = value.cast::<PyFloat>() {
+        Value::Number(number.map_err(|_| wrong_value(py, place, "the integer exceeds 64 bits", code))?)
+    } else if let Ok(number) = value.cast::<PyFloat>() {
         let number = Number::from_f64(number.value());
-        return number.map(Value::Number).ok_or_else(|| wrong_value(py, place, "JSON has no such number", code));
-    }
-    // From here on a copy is followed, which the interpreter makes without running anybody's code: a
-    // dict that changes under the loop would be a panic.
-    if let Ok(map) = value.cast::<PyDict>() {
+        Value::Number(number.ok_or_else(|| wrong_value(py, place, "JSON has no such number", code))?)
+    } else if let Ok(map) = value.cast::<PyDict>() {
+        // A copy is followed, here and below, which the interpreter makes without running anybody's code: a
+        // dict that changes under the loop would be a panic.
         let mut object = Map::new();
         for pair in map.items() {
             let (key, item) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
@@ -54,19 +51,20 @@ fn to_json(place: &str, value: &Bound<'_, PyAny>, code: Code, depth: usize) -> P
             let item = to_json(&format!("{place}[{key:?}]"), &item, code, depth + 1)?;
             object.insert(key, item);
         }
-        return Ok(Value::Object(object));
-    }
-    let items = value.cast::<PyList>().map(|list| list.to_tuple()).or_else(|_| value.cast::<PyTuple>().cloned());
-    if let Ok(items) = items {
+        Value::Object(object)
+    } else if let Ok(list) = value.cast::<PyList>() {
+        return to_json(place, list.to_tuple().as_any(), code, depth);
+    } else if let Ok(items) = value.cast::<PyTuple>() {
         let items = items.iter().enumerate();
         let items = items.map(|(index, item)| to_json(&format!("{place}[{index}]"), &item, code, depth + 1));
-        return items.collect::<PyResult<_>>().map(Value::Array);
-    }
-    // Copying a secret needs no look at it.
-    if let Ok(secret) = value.cast::<SecretValue>() {
-        return Ok(secret.get().0.expose().clone());
-    }
-    Err(wrong_type(place, "str, int, float, bool, None, dict or list", value, code))
+        Value::Array(items.collect::<PyResult<_>>()?)
+    } else if let Ok(secret) = value.cast::<SecretValue>() {
+        // Copying a secret needs no look at it.
+        secret.get().0.expose().clone()
+    } else {
+        return Err(wrong_type(place, "str, int, float, bool, None, dict or list", value, code));
+    };
+    Ok(json)
 }
 
 /// JSON as plain Python.
@@ -107,7 +105,7 @@ impl SecretValue {
 
     /// The value as str; WRONG_TYPE where it is none.
     fn expose_str(&self, py: Python<'_>) -> PyResult<&str> {
-        self.0.expose_str().or_raise(py)
+        self.0.expose_str().map_err(|error| raise(py, error))
     }
 
     fn __repr__(&self) -> &'static str {
@@ -146,19 +144,29 @@ impl Secret {
     }
 }
 
-pub fn secret(py: Python<'_>, it: baokit::Secret) -> PyResult<Bound<'_, PyAny>> {
+pub fn secret(py: Python<'_>, it: baokit::Secret) -> Called {
     let (created_time, custom_metadata) = (it.created_time().to_owned(), it.custom_metadata().clone());
     let about = Secret { version: it.version(), created_time, custom_metadata };
     let made = PyClassInitializer::from(SecretValue(it.into_value())).add_subclass(about);
-    Bound::new(py, made).map(Bound::into_any)
+    Py::new(py, made).map(Py::into_any)
 }
 
-pub fn value(py: Python<'_>, it: baokit::SecretValue) -> PyResult<Bound<'_, PyAny>> {
-    SecretValue(it).into_bound_py_any(py)
+pub fn value(py: Python<'_>, it: baokit::SecretValue) -> Called {
+    Py::new(py, SecretValue(it)).map(Py::into_any)
 }
 
-pub fn nothing(py: Python<'_>, (): ()) -> PyResult<Bound<'_, PyAny>> {
-    Ok(py.None().into_bound(py))
+/// What an operation answers beside secrets: the class, or function, of that name in
+/// `baokit/_answers.py` with its fields.
+pub fn answer<T: Serialize>(name: &'static str) -> impl FnOnce(Python<'_>, T) -> Called + Send {
+    move |py, it| {
+        let fields = serde_json::to_value(it).map_err(|_| raise(py, Error::new(Code::Internal)))?;
+        let fields = from_json(py, &fields)?;
+        Ok(py.import("baokit._answers")?.getattr(name)?.call((), Some(fields.cast()?))?.unbind())
+    }
+}
+
+pub fn nothing(py: Python<'_>, (): ()) -> Called {
+    Ok(py.None())
 }
 
 /// Why `pickle` is refused; without that, its oldest protocols would write an empty object.

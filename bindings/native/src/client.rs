@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use baokit_core::config::Settings;
 use baokit_core::uri::Provider;
-use baokit_core::{Change, ReadOptions, Renewal, Result, Secret, SecretValue, TokenInfo, Versions};
+use baokit_core::{
+    Apply, Change, ReadOptions, Renewal, Result, Rotated, Rotation, Secret, SecretValue, TokenInfo, Versions,
+};
 
 use crate::builder::Builder;
 use crate::host::NativeHost;
@@ -116,6 +118,65 @@ impl Client {
     /// Those of [`Client::write`], and [`CasConflict`](crate::Code::CasConflict).
     pub async fn rotate(&self, uri: impl AsRef<str>, value: impl Into<SecretValue>) -> Result<Change> {
         self.core.rotate(uri.as_ref(), value).await
+    }
+
+    /// A new rotation that any process can resume by its operation id, to a generated value unless another
+    /// is given; for [`Client::rotate_with`].
+    pub fn rotation(&self) -> Rotation {
+        self.core.rotation()
+    }
+
+    /// A rotation that was begun before, by this process or another: it goes on from what the server holds,
+    /// and does nothing where it is over.
+    pub fn resume_rotation(&self, operation_id: impl Into<String>) -> Rotation {
+        self.core.resume_rotation(operation_id)
+    }
+
+    /// Carries a rotation out: exactly one new version, however often it is cut off and resumed.
+    ///
+    /// The intent is recorded in the secret's `custom_metadata` before anything is changed, and the end
+    /// afterwards. Where the token may not change the metadata, the rotation is carried out without a record,
+    /// and the result says so.
+    ///
+    /// ```no_run
+    /// # async fn example(client: baokit::Client) -> baokit::Result<()> {
+    /// # fn keep(_: &str) {}
+    /// let uri = "openbao+kv2://secret/app/api#token";
+    /// let rotation = client.rotation(); // to 32 letters and digits
+    /// keep(rotation.operation_id());
+    /// let done = client.rotate_with(uri, &rotation).await?;
+    /// println!("{} -> {}", done.old_version, done.new_version);
+    ///
+    /// // After a crash, in any process: makes no second version.
+    /// client.rotate_with(uri, &client.resume_rotation(done.operation_id)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// End points: `GET` and `POST mount/metadata/path`, `GET` and `POST mount/data/path`.
+    ///
+    /// # Errors
+    /// [`RotationInProgress`](crate::Code::RotationInProgress) where another process is at work on one;
+    /// [`CasConflict`](crate::Code::CasConflict) where a writer came in between, who did not ask;
+    /// [`RotationUnknown`](crate::Code::RotationUnknown) where the one to be resumed is not the last one of the
+    /// secret; [`Indeterminate`](crate::Code::Indeterminate) where the outcome is not known: resume it.
+    pub async fn rotate_with(&self, uri: impl AsRef<str>, rotation: &Rotation) -> Result<Rotated> {
+        self.core.rotate_with(uri.as_ref(), rotation).await
+    }
+
+    /// The same along with something outside OpenBao, such as a database's password; see [`Apply`].
+    ///
+    /// # Errors
+    /// Those of [`Client::rotate_with`]; [`RotationFailed`](crate::Code::RotationFailed) where a step outside
+    /// failed; [`PermissionDenied`](crate::Code::PermissionDenied) where the token may not change the metadata or
+    /// the stage, without which nothing outside is touched.
+    pub async fn rotate_applied<A: Apply>(
+        &self,
+        uri: impl AsRef<str>,
+        rotation: &Rotation,
+        apply: &A,
+    ) -> Result<Rotated> {
+        self.core.rotate_applied(uri.as_ref(), rotation, apply).await
     }
 
     /// Deletes the newest version, or the one that `?version=` pins. Its data can be undeleted.

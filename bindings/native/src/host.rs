@@ -8,7 +8,7 @@ use baokit_core::http::{CONNECT_TIMEOUT, Failure, FailureKind, MAX_ANSWER_BYTES,
 use baokit_core::{Code, Error, Host, Notice, Now, Result, Settings};
 use bytes::Bytes;
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
 use crate::tls;
@@ -90,6 +90,10 @@ impl Host for NativeHost {
         tracing::warn!("{notice}");
     }
 
+    fn closes_connections(&self) -> bool {
+        true
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
@@ -118,6 +122,9 @@ fn wire(request: &Request) -> Result<reqwest::Request, Failure> {
             .map_err(|_| unsendable("a header with characters that none may have"))?;
         value.set_sensitive(header.is_secret());
         headers.insert(HeaderName::from_static(header.name()), value);
+    }
+    if request.closes_connection() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(body) = request.body() {
         // Shared, not copied: the one copy is core's, which wipes it.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use super::object::Object;
 use super::{Bearer, Spec};
 use crate::error::{Code, Error, Result};
 use crate::http::Response;
@@ -72,6 +73,7 @@ const fn refused(text: &'static str, code: Code) -> Phrase {
 static PHRASES: &[Phrase] = &[
     phrase("check-and-set parameter did not match the current version", Code::CasConflict),
     phrase("metadata check-and-set parameter does not match the current version", Code::CasConflict),
+    phrase("metadata_cas must be 0 when creating new metadata", Code::CasConflict),
     phrase("check-and-set parameter required for this call", Code::CasRequired),
     phrase("no handler for route", Code::MountNotFound),
     phrase("unsupported path", Code::NotSupported),
@@ -81,6 +83,8 @@ static PHRASES: &[Phrase] = &[
     refused("local node not active but active cluster node not found", Code::NoLeader),
     refused("rate limit quota exceeded", Code::RateLimited),
     refused("Upgrading from non-versioned to versioned data", Code::ServerError),
+    // A standby's words for it, for as long as it has not heard that the leader is done.
+    refused("Waiting for the primary to upgrade from non-versioned to versioned data", Code::ServerError),
     phrase("invalid role or secret ID", Code::AuthenticationFailed),
     phrase("invalid role ID", Code::AuthenticationFailed),
     phrase("invalid secret id", Code::AuthenticationFailed),
@@ -114,12 +118,6 @@ static PHRASES: &[Phrase] = &[
     phrase("Field validation failed", Code::RequestRejected),
 ];
 
-/// The only document that counts as an error of OpenBao's.
-#[derive(Deserialize)]
-struct Errors {
-    errors: Vec<String>,
-}
-
 impl Said {
     /// What an answer that is no success says.
     pub fn read(response: &Response) -> Self {
@@ -127,7 +125,9 @@ impl Said {
         if body.len() > MAX_ERROR_BYTES || !is_json(response) {
             return Self::Foreign;
         }
-        let Ok(Errors { errors }) = serde_json::from_slice(body) else {
+        // The only document that counts as an error of OpenBao's.
+        let document = serde_json::from_slice::<SecretValue>(body).ok().and_then(Object::of);
+        let Some(errors) = document.and_then(|document| document.list("errors")) else {
             return Self::Foreign;
         };
         let [first, ..] = errors.as_slice() else { return Self::Nothing };
@@ -234,14 +234,25 @@ impl Answer {
         self.document::<Envelope<T>>(spec).map(|envelope| envelope.data)
     }
 
-    /// The `data` of an answer whose status was judged already.
-    pub fn data_whatever<T: DeserializeOwned>(&self, spec: &Spec) -> Result<T> {
-        parse::<Envelope<T>>(spec, &self.response).map(|envelope| envelope.data)
-    }
-
     /// The whole document of a successful answer.
     pub fn document<T: DeserializeOwned>(self, spec: &Spec) -> Result<T> {
         if self.is_success() { parse(spec, &self.response) } else { Err(self.into_error(spec)) }
+    }
+
+    /// What `read` finds in the `data` of a successful answer.
+    pub fn data_as<T>(self, spec: &Spec, read: fn(Object) -> Option<T>) -> Result<T> {
+        if self.is_success() { self.part(spec, "data", read) } else { Err(self.into_error(spec)) }
+    }
+
+    /// What `read` finds in the `auth` of a successful answer.
+    pub fn auth_as<T>(self, spec: &Spec, read: fn(Object) -> Option<T>) -> Result<T> {
+        if self.is_success() { self.part(spec, "auth", read) } else { Err(self.into_error(spec)) }
+    }
+
+    /// What `read` finds in one part of the document, whatever the status.
+    pub fn part<T>(&self, spec: &Spec, name: &str, read: fn(Object) -> Option<T>) -> Result<T> {
+        let part = parse_object(spec, &self.response)?.and_then(|mut document| document.object(name));
+        part.and_then(read).ok_or_else(|| another_shape(spec, &self.response))
     }
 
     /// The whole document of a successful answer, null for one without content.
@@ -267,6 +278,17 @@ pub(crate) fn parse<T: DeserializeOwned>(spec: &Spec, response: &Response) -> Re
         return Err(malformed(spec, format!("a {} that is not JSON", response.status())));
     }
     serde_json::from_slice(response.body()).map_err(|error| misread(spec, response, &error))
+}
+
+/// The object that a document of OpenBao's is; none where it is something else.
+fn parse_object(spec: &Spec, response: &Response) -> Result<Option<Object>> {
+    parse::<SecretValue>(spec, response).map(Object::of)
+}
+
+fn another_shape(spec: &Spec, response: &Response) -> Error {
+    let reason =
+        format!("a {} where the JSON has another shape, of {} bytes", response.status(), response.body().len());
+    malformed(spec, reason)
 }
 
 fn misread(spec: &Spec, response: &Response, error: &serde_json::Error) -> Error {
@@ -307,6 +329,16 @@ mod tests {
             Said::TokenDead
         );
         assert_eq!(said(r#"{"errors":["1 error occurred:\n\t* permission denied\n\n"]}"#), Said::MissingRight);
+    }
+
+    #[test]
+    fn a_mount_that_is_being_upgraded_serves_a_moment_later_and_did_nothing() {
+        for first in ["Upgrading", "Waiting for the primary to upgrade"] {
+            let body = format!(
+                r#"{{"errors":["{first} from non-versioned to versioned data. This backend will be unavailable for a brief period"]}}"#
+            );
+            assert!(said(&body).is_refusal_at_the_door(400), "{first}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::{Answer, Call, Replay, Spec};
 use crate::config::check_token;
@@ -12,14 +13,12 @@ use crate::http::Method;
 use crate::uri::path::ApiPath;
 
 /// A token that OpenBao gave, and how long it lives.
-#[derive(Clone, Deserialize)]
+#[derive(Clone)]
 pub(crate) struct Grant {
-    #[serde(rename = "client_token")]
     pub token: SecretString,
     /// Seconds; 0 means that the token does not expire.
     pub lease_duration: u64,
     /// Whether a renewal can lengthen its lease.
-    #[serde(default)]
     pub renewable: bool,
 }
 
@@ -27,11 +26,6 @@ impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant").field("lease_duration", &self.lease_duration).finish_non_exhaustive()
     }
-}
-
-#[derive(Deserialize)]
-struct AuthAnswer<T> {
-    auth: T,
 }
 
 #[derive(Serialize)]
@@ -51,7 +45,11 @@ pub(crate) fn app_role_login(mount: &ApiPath, role_id: &SecretString, secret_id:
 }
 
 fn grant(spec: &Spec, answer: Answer) -> Result<Grant> {
-    let grant = answer.document::<AuthAnswer<Grant>>(spec)?.auth;
+    let grant = answer.auth_as(spec, |mut auth| {
+        let (lease_duration, renewable) = (auth.number("lease_duration")?, auth.flag("renewable")?);
+        let Value::String(token) = auth.take("client_token").take() else { return None };
+        Some(Grant { token: token.into(), lease_duration, renewable })
+    })?;
     // It goes into a header from now on.
     match check_token("client_token", &grant.token) {
         Ok(()) => Ok(grant),
@@ -65,15 +63,13 @@ fn grant(spec: &Spec, answer: Answer) -> Result<Grant> {
 /// What OpenBao says of the client's own token.
 ///
 /// On a standby the times can lag behind; the answer to a log-in or a renewal is the better source.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct TokenInfo {
     accessor: String,
     policies: Vec<String>,
     /// Seconds that are left; 0 for a token without an end.
     ttl: u64,
-    #[serde(default)]
     renewable: bool,
-    #[serde(default)]
     num_uses: u64,
 }
 
@@ -123,7 +119,15 @@ impl fmt::Debug for TokenInfo {
 /// `GET auth/token/lookup-self`. It consumes a use where the token counts them.
 pub(crate) fn lookup_self() -> Call<TokenInfo> {
     Call::new(Method::Get, "/v1/auth/token/lookup-self".to_owned(), Replay::Idempotent, |spec, answer| {
-        answer.data(spec)
+        answer.data_as(spec, |data| {
+            Some(TokenInfo {
+                accessor: data.text("accessor")?.to_owned(),
+                policies: data.list("policies")?,
+                ttl: data.number("ttl")?,
+                renewable: data.flag("renewable")?,
+                num_uses: data.number_or_zero("num_uses")?,
+            })
+        })
     })
 }
 
@@ -134,7 +138,7 @@ struct RenewBody {
 }
 
 /// A token's lease after a renewal.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Renewal {
     lease_duration: u64,
     renewable: bool,
@@ -160,7 +164,9 @@ impl Renewal {
 pub(crate) fn renew_self(increment: Option<u64>) -> Result<Call<Renewal>> {
     let body = RenewBody { increment: increment.map(|seconds| format!("{seconds}s")) };
     Call::with_body(Method::Post, RENEW_SELF.to_owned(), Replay::Idempotent, &body, |spec, answer| {
-        answer.document::<AuthAnswer<Renewal>>(spec).map(|answer| answer.auth)
+        answer.auth_as(spec, |auth| {
+            Some(Renewal { lease_duration: auth.number("lease_duration")?, renewable: auth.flag("renewable")? })
+        })
     })
 }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
+use super::object::Object;
 use super::{Answer, Call, Replay};
 use crate::error::{Code, Error, Result};
 use crate::http::Method;
-use crate::secret::{MAX_DEPTH, Secret, SecretValue, require_depth};
+use crate::secret::{MAX_DEPTH, Secret, SecretValue, require_depth, require_exact};
 use crate::session::floors::Sighting;
 use crate::uri::SecretUri;
 use crate::uri::path::{Mount, SecretPath};
@@ -40,7 +40,17 @@ impl<'a> Address<'a> {
         [self.mount, "/", self.path].concat()
     }
 
-    fn target(self, endpoint: &str) -> String {
+    /// The path of its metadata as OpenBao's policies name it, for error texts.
+    pub fn metadata_path(self) -> String {
+        [self.mount, "/metadata/", self.path].concat()
+    }
+
+    /// Mount and path as on the wire.
+    pub fn parts(self) -> (&'a str, &'a str) {
+        (self.mount, self.path)
+    }
+
+    pub(super) fn target(self, endpoint: &str) -> String {
         ["/v1/", self.mount, "/", endpoint, "/", self.path].concat()
     }
 }
@@ -80,59 +90,58 @@ impl Held {
     }
 }
 
-#[derive(Deserialize)]
-struct DataAnswer {
-    data: Option<SecretValue>,
-    metadata: DataMetadata,
+/// What a read of one secret shows.
+#[derive(Debug)]
+pub(crate) enum Shown {
+    /// A version of its data.
+    Data(Held),
+    /// Its metadata; none where there is no such secret.
+    Metadata(Option<Versions>),
 }
 
-#[derive(Deserialize)]
-struct DataMetadata {
-    version: u64,
-    #[serde(deserialize_with = "time")]
-    created_time: String,
-    #[serde(default, deserialize_with = "time")]
-    deletion_time: String,
-    #[serde(default)]
-    destroyed: bool,
-    custom_metadata: Option<BTreeMap<String, String>>,
-}
-
-/// A time as OpenBao writes it, RFC 3339 in UTC, or nothing. Times are shown in errors and `Debug`,
-/// so no other text may pass for one.
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let legal = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'.' | b'+' | b'T' | b'Z');
-    if text.len() <= 35 && text.bytes().all(legal) { Ok(text) } else { Err(D::Error::custom("no time")) }
+impl Shown {
+    /// What can be compared with what was seen before.
+    pub fn sighting(&self) -> Sighting {
+        match self {
+            Self::Data(held) => held.sighting(),
+            Self::Metadata(versions) => versions.as_ref().map_or_else(Sighting::default, Versions::sighting),
+        }
+    }
 }
 
 /// `GET mount/data/path`, of the newest version where none is named.
-pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Held> {
+pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Shown> {
     let mut target = at.target("data");
     if let Some(version) = version {
         target.push_str("?version=");
         target.push_str(&version.to_string());
     }
     Call::new(Method::Get, target, Replay::Idempotent, |spec, answer| {
-        let found = answer.is_success();
         if answer.is_of_nothing() {
-            return Ok(Held::Nothing);
+            return Ok(Shown::Data(Held::Nothing));
         }
         // A deleted version answers 404 with the document of a success.
-        let DataAnswer { data, metadata } =
-            if answer.is_of_gone() { answer.data_whatever(spec)? } else { answer.data(spec)? };
-        let DataMetadata { version, created_time, deletion_time, destroyed, custom_metadata } = metadata;
-        let custom_metadata = custom_metadata.unwrap_or_default();
-        let data = match data {
-            // `{"data": null}` was written: a secret that is null is not one that is gone.
-            None if found => Some(SecretValue::default()),
-            data => data,
-        };
-        Ok(match data {
-            Some(value) => Held::Data(Secret { version, created_time, custom_metadata, value }),
-            None if destroyed => Held::Destroyed { version, created_time },
-            None => Held::Deleted { version, created_time, deletion_time },
-        })
+        if !answer.is_success() && !answer.is_of_gone() {
+            return Err(answer.into_error(spec));
+        }
+        let read = if answer.is_success() { |data| held(data, true) } else { |data| held(data, false) };
+        answer.part(spec, "data", read).map(Shown::Data)
+    })
+}
+
+fn held(mut data: Object, found: bool) -> Option<Held> {
+    let value = data.take("data");
+    let metadata = data.object("metadata")?;
+    let (version, created_time) = (metadata.number("version")?, metadata.time("created_time")?);
+    // `{"data": null}` was written: a secret that is null is not one that is gone.
+    if found || !value.expose().is_null() {
+        let custom_metadata = metadata.texts("custom_metadata")?;
+        return Some(Held::Data(Secret { version, created_time, custom_metadata, value }));
+    }
+    Some(if metadata.flag("destroyed")? {
+        Held::Destroyed { version, created_time }
+    } else {
+        Held::Deleted { version, created_time, deletion_time: metadata.time("deletion_time")? }
     })
 }
 
@@ -149,10 +158,9 @@ struct WriteOptions {
 }
 
 /// The version that a write made.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Written {
     version: u64,
-    #[serde(deserialize_with = "time")]
     created_time: String,
 }
 
@@ -187,10 +195,16 @@ pub(crate) enum Wrote {
 pub(crate) fn write(at: Address<'_>, data: &SecretValue, cas: Option<u64>) -> Result<Call<Wrote>> {
     let replay = if cas.is_some() { Replay::Guarded } else { Replay::Unsafe };
     require_depth(data, MAX_DEPTH)?;
+    require_exact(data).map_err(|error| error.about(at.key()))?;
     let body = WriteBody { data: data.expose(), options: cas.map(|cas| WriteOptions { cas }) };
     Call::with_body(Method::Post, at.target("data"), replay, &body, |spec, answer| {
+        if answer.response.status() == 204 {
+            let reason = "the mount answers as KVv1 does; what it stored lies at data/ below it";
+            return Err(Error::new(Code::UnsupportedEngine).about(spec.path().to_owned()).because(reason));
+        }
         if answer.is_success() {
-            return answer.data(spec).map(Wrote::Version);
+            let written = |data: Object| Some(Written::new(data.number("version")?, data.time("created_time")?));
+            return answer.data_as(spec, written).map(Wrote::Version);
         }
         let error = answer.into_error(spec);
         if error.code() == Code::CasConflict { Ok(Wrote::Mismatch(error)) } else { Err(error) }
@@ -214,7 +228,7 @@ pub(crate) fn delete_versions(at: Address<'_>, versions: &[u64]) -> Result<Call<
 }
 
 /// One version of a secret, without its data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Version {
     version: u64,
     created_time: String,
@@ -249,8 +263,11 @@ impl Version {
 }
 
 /// The versions of a secret that OpenBao still knows, oldest first.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Versions {
+    // For whoever changes metadata; what operations answer in other languages does without.
+    #[serde(skip)]
+    metadata_version: u64,
     current_version: u64,
     versions: Vec<Version>,
     custom_metadata: BTreeMap<String, String>,
@@ -261,6 +278,12 @@ impl Versions {
     #[must_use]
     pub fn current_version(&self) -> u64 {
         self.current_version
+    }
+
+    /// The version of the metadata itself, which `metadata_cas` compares; 0 where it was never written.
+    #[must_use]
+    pub fn metadata_version(&self) -> u64 {
+        self.metadata_version
     }
 
     /// The versions, oldest first. Those beyond `max_versions` have been pruned.
@@ -294,38 +317,36 @@ impl std::fmt::Debug for Versions {
     }
 }
 
-#[derive(Deserialize)]
-struct MetadataAnswer {
-    current_version: u64,
-    #[serde(default)]
-    versions: BTreeMap<u64, VersionAnswer>,
-    custom_metadata: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-struct VersionAnswer {
-    #[serde(deserialize_with = "time")]
-    created_time: String,
-    #[serde(default, deserialize_with = "time")]
-    deletion_time: String,
-    #[serde(default)]
-    destroyed: bool,
-}
-
 /// `GET mount/metadata/path`; none where there is no such secret.
-pub(crate) fn metadata(at: Address<'_>) -> Call<Option<Versions>> {
+pub(crate) fn metadata(at: Address<'_>) -> Call<Shown> {
     Call::new(Method::Get, at.target("metadata"), Replay::Idempotent, |spec, answer| {
         if answer.is_of_nothing() {
-            return Ok(None);
+            return Ok(Shown::Metadata(None));
         }
-        let MetadataAnswer { current_version, versions, custom_metadata } = answer.data(spec)?;
-        let versions = versions
-            .into_iter()
-            .map(|(version, VersionAnswer { created_time, deletion_time, destroyed })| {
-                let deletion_time = Some(deletion_time).filter(|time| !time.is_empty());
-                Version { version, created_time, deletion_time, destroyed }
-            })
-            .collect();
-        Ok(Some(Versions { current_version, versions, custom_metadata: custom_metadata.unwrap_or_default() }))
+        answer.data_as(spec, |data| versions(data).map(Some)).map(Shown::Metadata)
+    })
+}
+
+fn versions(mut data: Object) -> Option<Versions> {
+    let mut known = data.object("versions")?;
+    let numbers: Vec<String> = known.entries()?.keys().cloned().collect();
+    let mut versions: Vec<Version> = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let about = known.object(&number)?;
+        let version = Version {
+            version: number.parse().ok()?,
+            created_time: about.time("created_time")?,
+            deletion_time: Some(about.time("deletion_time")?).filter(|time| !time.is_empty()),
+            destroyed: about.flag("destroyed")?,
+        };
+        // They come sorted as text; a sort of its own would be the largest function of all.
+        let place = versions.partition_point(|other| other.version < version.version);
+        versions.insert(place, version);
+    }
+    Some(Versions {
+        metadata_version: data.number_or_zero("current_metadata_version")?,
+        current_version: data.number("current_version")?,
+        versions,
+        custom_metadata: data.texts("custom_metadata")?,
     })
 }

@@ -46,6 +46,11 @@ pub(crate) fn health() -> Call<Health> {
     of_node(get(target, document))
 }
 
+/// The same question, to have the connection closed on which it is answered.
+pub(crate) fn closing() -> Call<Health> {
+    health().with(|spec| spec.closes = true)
+}
+
 /// How far a node is from being unsealed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
@@ -81,16 +86,20 @@ pub(crate) fn seal_status() -> Call<SealStatus> {
 }
 
 /// Who leads, as a node believes.
+// OpenBao leaves out what is empty, and up to 2.6 also what is false.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Leader {
     /// Whether there are several nodes.
     pub ha_enabled: bool,
     /// Whether the node that answered is the leader.
+    #[serde(default)]
     pub is_self: bool,
     /// The leader's address for clients; empty while there is none.
+    #[serde(default)]
     pub leader_address: String,
     /// The leader's address for the other nodes; empty while there is none.
+    #[serde(default)]
     pub leader_cluster_address: String,
     /// Since when the node that answered has been leading: RFC 3339.
     pub active_time: Option<String>,

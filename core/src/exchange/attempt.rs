@@ -8,9 +8,10 @@
 //!   without an answer can be executed at any later time;
 //! - a redirect is followed to a configured node and for the very same path only: everything else
 //!   would carry the token to a stranger, or to another secret;
-//! - a read says how much of the cluster's state the client has seen: a standby is behind the leader,
-//!   and would answer with what was there before the client's own write. An answer that is behind all
-//!   the same comes from a leader that was deposed while it slept; it is asked elsewhere;
+//! - a request says how much of the cluster's state the client has seen: a standby is behind the leader,
+//!   and would answer with what was there before the client's own write, call a right check-and-set
+//!   parameter a mismatch, and delete nothing with a success. An answer that is behind all the same comes
+//!   from a leader that was deposed while it slept; it is asked elsewhere;
 //! - while no node serves, one operation at a time asks on behalf of all ([`crate::session::recovery`]).
 
 use std::sync::Arc;
@@ -144,6 +145,11 @@ impl Attempt {
         self.in_doubt
     }
 
+    /// Whether the last request said how far the node has to be.
+    pub fn asked_for_index(&self) -> bool {
+        self.asked_for.is_some()
+    }
+
     /// The node that was asked last.
     pub fn node(&self) -> Option<NodeId> {
         self.node
@@ -268,10 +274,10 @@ impl Attempt {
             let kind = if patch { "application/merge-patch+json" } else { "application/json" };
             headers.push(Header::plain("content-type", kind));
         }
-        self.asked_for = session.consistency.furthest().filter(|_| self.spec.is_read());
+        self.asked_for = session.consistency.furthest().filter(|_| self.spec.is_of_state());
         if let Some(mark) = &self.asked_for {
             headers.push(Header::shared("x-vault-index", mark.text.clone()));
-            // Without it a standby that is behind refuses the read, instead of passing it on.
+            // Without it a standby that is behind refuses the request, instead of passing it on.
             headers.push(Header::plain("x-vault-inconsistent", "forward-active-node"));
         }
         if let Some(seconds) = self.spec.wrap_ttl {
@@ -284,6 +290,7 @@ impl Attempt {
             headers,
             body: self.spec.body.clone(),
             transfer: self.spec.transfer.clone(),
+            closes: self.spec.closes,
         };
         self.node = Some(node);
         self.asked.push(node);
@@ -369,7 +376,8 @@ impl Attempt {
         match session.nodes.choose(&self.asked).filter(|_| node.is_some()) {
             Some(next) => self.send(session, now, next),
             // Asking again would not help: a read that needs the leader will.
-            None => self.give_up(session),
+            None if self.spec.is_read() => self.give_up(session),
+            None => self.wait(session, now),
         }
     }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Operation;
-use crate::call::Call;
-use crate::call::kv2::{self, Address, Held, Versions};
-use crate::call::sys::wrapping;
+use crate::call::kv2::{self, Address, Held, Shown, Versions};
+use crate::call::sys::{self, wrapping};
+use crate::call::{Answer, Call, Spec};
 use crate::drive::{Host, Notice};
 use crate::error::{Code, Error, Result};
 use crate::exchange::Exchange;
@@ -23,6 +23,9 @@ const WRAP_SECONDS: u64 = 60;
 
 /// How long to wait after all nodes failed to give a strong read.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// After how many of them what is missing behind one address is taken to be missing.
+const ROUNDS: u32 = 10;
 
 /// How long the leader may take over a read.
 const LEADER_LIMIT: Duration = Duration::from_secs(5);
@@ -66,16 +69,6 @@ impl ReadOptions {
     }
 }
 
-/// One read of one secret: what is asked, and what of the answer can be compared.
-struct Look<'a, T> {
-    /// Mount and path of the secret.
-    key: &'a str,
-    /// The version that is asked for.
-    pin: Option<u64>,
-    call: Call<T>,
-    sighting: fn(&T) -> Sighting,
-}
-
 impl<H: Host> Operation<'_, H> {
     /// Reads a version of a secret, the newest where none is named.
     pub(super) async fn held(
@@ -84,28 +77,39 @@ impl<H: Host> Operation<'_, H> {
         pin: Option<u64>,
         options: ReadOptions,
     ) -> Result<(Held, Exchange)> {
-        let (key, call) = (at.key(), kv2::read(at, pin));
-        self.look(Look { key: &key, pin, call, sighting: Held::sighting }, options).await
+        match self.look(&at.key(), pin, kv2::read(at, pin), options).await? {
+            (Shown::Data(held), exchange) => Ok((held, exchange)),
+            (Shown::Metadata(_), exchange) => Ok((Held::Nothing, exchange)),
+        }
     }
 
-    /// Reads the versions of a secret.
+    /// Reads the versions of a secret; none where there is no such secret.
+    pub(super) async fn metadata(&self, at: Address<'_>, options: ReadOptions) -> Result<(Option<Versions>, Exchange)> {
+        match self.look(&at.key(), None, kv2::metadata(at), options).await? {
+            (Shown::Metadata(versions), exchange) => Ok((versions, exchange)),
+            (Shown::Data(_), exchange) => Ok((None, exchange)),
+        }
+    }
+
+    /// Reads the versions of a secret that must be there.
     pub(super) async fn versions(&self, at: Address<'_>) -> Result<Versions> {
-        let (key, call) = (at.key(), kv2::metadata(at));
-        let sighting = |found: &Option<Versions>| found.as_ref().map_or_else(Sighting::default, Versions::sighting);
-        let path = call.spec.path().to_owned();
-        let look = Look { key: &key, pin: None, call, sighting };
-        let (versions, exchange) = self.look(look, ReadOptions::new()).await?;
-        versions.ok_or_else(|| self.place(&exchange, Error::new(Code::SecretNotFound).about(path)))
+        let (versions, exchange) = self.metadata(at, ReadOptions::new()).await?;
+        versions.ok_or_else(|| self.place(&exchange, Error::new(Code::SecretNotFound).about(at.metadata_path())))
     }
 
-    async fn look<T>(&self, look: Look<'_, T>, options: ReadOptions) -> Result<(T, Exchange)> {
-        let Look { key, pin, call, sighting } = look;
+    async fn look(
+        &self,
+        key: &str,
+        pin: Option<u64>,
+        call: Call<Shown>,
+        options: ReadOptions,
+    ) -> Result<(Shown, Exchange)> {
         let (floor, since) = self.session(|session| (session.floors.at(key), session.floors.moves()));
         let mut doubted = None;
-        if !options.strong && !floor.unsettled {
+        if !options.strong {
             match self.once(&call).await {
                 Ok((value, exchange)) => {
-                    let seen = sighting(&value);
+                    let seen = value.sighting();
                     if self.is_admitted(&floor, &seen, pin, options) {
                         self.session(|session| session.floors.note(key, &seen, since));
                         return Ok((value, exchange));
@@ -117,8 +121,9 @@ impl<H: Host> Operation<'_, H> {
             }
         }
         let since = self.session(|session| session.floors.moves());
-        let (value, exchange) = self.strongly(&call).await?;
-        let seen = sighting(&value);
+        let (answer, exchange) = self.strongly(&call.spec).await?;
+        let (value, exchange) = self.placed(call.read(answer), exchange)?;
+        let seen = value.sighting();
         self.settle(key, &seen, pin, since);
         if let Some((node, before)) = doubted
             && before == seen
@@ -158,43 +163,49 @@ impl<H: Host> Operation<'_, H> {
     /// cluster's log, and then unwrapped.
     ///
     /// A standby has such a request done by the leader; a leader that was deposed can't do it.
-    pub(super) async fn strongly<T>(&self, call: &Call<T>) -> Result<(T, Exchange)> {
+    pub(super) async fn strongly(&self, spec: &Arc<Spec>) -> Result<(Answer, Exchange)> {
         if !self.session(|session| session.rules.keep(Rule::StrongReadsAreStrong)) {
-            return self.once(call).await;
+            return self.carry_out(spec.clone()).await;
         }
-        let wrapped = Arc::new(call.spec.wrapped(WRAP_SECONDS));
+        let wrapped = Arc::new(spec.wrapped(WRAP_SECONDS));
+        let mut last;
         loop {
-            let (answer, exchange) = self.carry_out(wrapped.clone()).await.map_err(|error| had_not(call, error))?;
+            let (answer, exchange) = self.carry_out(wrapped.clone()).await.map_err(|error| had_not(spec, error))?;
             if answer.is_of_nothing() {
                 // There is nothing to wrap, so this took no leader.
-                return self.at_leader(call).await;
+                return self.at_leader(spec).await;
             }
-            let token = wrapping::token_of(&wrapped, &answer).ok().filter(|_| answer.is_success());
-            let Some(token) = token else {
+            if answer.is_of_gone() {
                 // A version that is deleted should have come wrapped as well.
-                let error = Some(answer).filter(|answer| !answer.is_success()).and_then(|it| call.read(it).err());
-                let reason = "an answer came unwrapped: does a proxy drop X-Vault-Wrap-TTL?";
-                let error = error.unwrap_or_else(|| stale(call.spec.path(), reason.to_owned()));
-                return Err(self.place(&exchange, error));
+                return Err(self.place(&exchange, unwrapped(spec)));
+            }
+            if !answer.is_success() {
+                return Ok((answer, exchange));
+            }
+            let Ok(token) = wrapping::token_of(&wrapped, &answer) else {
+                return Err(self.place(&exchange, unwrapped(spec)));
             };
             // The token is spent where this fails, or as good as lost: another is asked for.
             match self.carry_out(wrapping::unwrap(&token)?.spec).await {
-                Ok((answer, exchange)) if answer.is_success() || answer.is_of_gone() => {
-                    let result = call.read(answer);
-                    return self.placed(result, exchange);
-                }
-                Ok((_, exchange)) => self.pause(|| self.place(&exchange, lost(call))).await?,
+                Ok((answer, exchange)) if answer.is_success() || answer.is_of_gone() => return Ok((answer, exchange)),
+                Ok((_, exchange)) => last = self.place(&exchange, lost(spec)),
                 Err(error) if error.code() == Code::ClientClosed => return Err(error),
-                Err(error) => self.pause(|| had_not(call, error)).await?,
+                Err(error) => last = had_not(spec, error),
+            }
+            if !self.pause().await {
+                return Err(last);
             }
         }
     }
 
     /// Reads at the leader itself, for what leaves nothing to wrap: a node that can store something of
     /// ours leads at that moment, and its own answer after that is not stale.
-    async fn at_leader<T>(&self, call: &Call<T>) -> Result<(T, Exchange)> {
-        let mut last = lost(call);
-        loop {
+    ///
+    /// Behind one address it is a connection that has to lead there, so others are tried; where the host
+    /// can't close one, what is missing for a second is missing.
+    async fn at_leader(&self, spec: &Arc<Spec>) -> Result<(Answer, Exchange)> {
+        let mut last = lost(spec);
+        for round in 1_u32.. {
             let nodes = self.session(|session| session.nodes.in_order());
             let (count, mut refusals) = (nodes.len(), 0);
             for node in nodes {
@@ -202,58 +213,64 @@ impl<H: Host> Operation<'_, H> {
                 let read = match self.carry_out_in(probe, Some(node), self.deadline, false).await {
                     Ok((answer, _)) if answer.is_success() => {
                         let until = self.client.host.now().monotonic.saturating_add(LEADER_LIMIT).min(self.deadline);
-                        self.carry_out_in(call.spec.clone(), Some(node), until, false).await
+                        self.carry_out_in(spec.clone(), Some(node), until, false).await
                     }
                     Ok((answer, exchange)) => {
-                        let code = answer.into_error(&call.spec).code();
+                        let code = answer.into_error(spec).code();
                         let reason = format!(
                             "who leads can't be seen: sys/wrapping/wrap, of the default policy, is refused ({code})"
                         );
-                        last = self.place(&exchange, stale(call.spec.path(), reason));
+                        last = self.place(&exchange, stale(spec.path(), reason));
                         refusals += 1;
                         continue;
                     }
                     Err(error) => Err(error),
                 };
                 match read {
-                    Ok((answer, exchange)) => {
-                        let result = call.read(answer);
-                        return self.placed(result, exchange);
-                    }
                     Err(error) if error.code() == Code::ClientClosed => return Err(error),
-                    Err(error) => last = had_not(call, error),
+                    Err(error) => last = had_not(spec, error),
+                    read => return read,
                 }
             }
-            if refusals == count {
+            if refusals == count || !self.pause().await {
                 return Err(last);
             }
-            self.pause(|| last.clone()).await?;
+            if count > 1 {
+                continue;
+            }
+            if self.client.host.closes_connections() {
+                // Whatever it says: another node may be behind the next connection.
+                let _ = self.carry_out_in(sys::closing().spec, None, self.deadline, false).await;
+            } else if round >= ROUNDS {
+                return self.carry_out(spec.clone()).await;
+            }
         }
+        Err(last)
     }
 
-    /// Lets a moment pass before the next try, or fails where there is no time for it.
-    pub(super) async fn pause(&self, error: impl FnOnce() -> Error) -> Result<()> {
+    /// Lets a moment pass before the next try; false where there is no time for it.
+    pub(super) async fn pause(&self) -> bool {
         loop {
             let now = self.client.host.now().monotonic;
             // Such tries count as retries do.
             let taken = self.session(|session| session.quota.take(now));
             let wait = taken.err().unwrap_or(PAUSE);
             if now.saturating_add(wait) >= self.deadline {
-                return Err(error());
+                return false;
             }
             self.client.host.sleep(wait).await;
             if taken.is_ok() {
-                return Ok(());
+                return true;
             }
         }
     }
 }
 
 /// A read that needs the leader could not be had.
-fn had_not<T>(call: &Call<T>, error: Error) -> Error {
+fn had_not(spec: &Spec, error: Error) -> Error {
     match error.code() {
         code if code.is_retryable() || code == Code::Indeterminate => {
-            let stale = stale(call.spec.path(), format!("a read that needs the leader could not be had ({code})"));
+            let stale = stale(spec.path(), format!("a read that needs the leader could not be had ({code})"));
             match error.node() {
                 Some(node) => stale.at(node, error.tries()),
                 None => stale,
@@ -263,8 +280,12 @@ fn had_not<T>(call: &Call<T>, error: Error) -> Error {
     }
 }
 
-fn lost<T>(call: &Call<T>) -> Error {
-    stale(call.spec.path(), "a read that needs the leader could not be had".to_owned())
+fn unwrapped(spec: &Spec) -> Error {
+    stale(spec.path(), "an answer came unwrapped: does a proxy drop X-Vault-Wrap-TTL?".to_owned())
+}
+
+fn lost(spec: &Spec) -> Error {
+    stale(spec.path(), "a read that needs the leader could not be had".to_owned())
 }
 
 fn stale(path: &str, reason: String) -> Error {

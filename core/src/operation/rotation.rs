@@ -1,8 +1,15 @@
 //! Rotation: from what the server holds to the one write that follows it.
 //!
 //! The plan is a pure function, so that any process that reads the same version plans the same
-//! write; the check-and-set parameter lets one of them through.
+//! write; the check-and-set parameter lets one of them through. [`protocol`] records it around that, so
+//! that a rotation can be resumed.
 
+mod apply;
+mod generator;
+mod protocol;
+mod record;
+
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::call::kv2::Held;
@@ -10,8 +17,12 @@ use crate::error::{Code, Error, Result};
 use crate::secret::SecretValue;
 use crate::uri::SecretUri;
 
+pub use apply::{Apply, ApplyError};
+pub use generator::Generator;
+pub use protocol::{Rotated, Rotation};
+
 /// A write or rotation that was carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Change {
     /// The version that was the newest before, 0 where there was none.

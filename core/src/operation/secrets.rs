@@ -118,16 +118,27 @@ impl<H: Host> Client<H> {
         }
     }
 
-    async fn change(&self, uri: &str, value: SecretValue, rounds: usize) -> Result<Change> {
+    /// A URI of what a new version is made of.
+    pub(super) fn admit_change(&self, uri: &str) -> Result<TenantUri> {
         let uri = self.admit(uri)?;
-        let uri = uri.uri();
-        if uri.version().is_some() {
-            return Err(Error::new(Code::VersionNotAllowed).about(uri.to_string()));
+        match uri.uri().version() {
+            Some(_) => Err(Error::new(Code::VersionNotAllowed).about(uri.uri().to_string())),
+            None => Ok(uri),
         }
+    }
+
+    /// Refuses a value that can't be what the URI names.
+    pub(super) fn check_value(&self, uri: &SecretUri, value: &SecretValue) -> Result<()> {
         match uri.fragment() {
-            Some(_) => require_depth(&value, MAX_DEPTH - 1)?,
-            None => require_object(&value, uri)?,
+            Some(_) => require_depth(value, MAX_DEPTH - 1),
+            None => require_object(value, uri),
         }
+    }
+
+    async fn change(&self, uri: &str, value: SecretValue, rounds: usize) -> Result<Change> {
+        let uri = self.admit_change(uri)?;
+        let uri = uri.uri();
+        self.check_value(uri, &value)?;
         let operation = self.begin().await?;
         let mut round = 1;
         loop {

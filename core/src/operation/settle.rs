@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use super::Operation;
+use super::{Operation, ReadOptions};
 use crate::call::kv2::{self, Address, Held, Written, Wrote};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
@@ -48,12 +48,13 @@ impl<H: Host> Operation<'_, H> {
                     Found::Ours(written) => written,
                     Found::StillThere => {
                         self.suspect(&exchange);
-                        let wrong = || {
+                        if !self.pause().await {
                             let reason = "a node that is behind calls it a mismatch, and the version is the one given";
-                            let error = Error::new(Code::StaleRead).about(call.spec.path().to_owned()).because(reason);
-                            self.place(&exchange, if in_doubt { error.into_indeterminate() } else { error })
-                        };
-                        self.pause(wrong).await?;
+                            let error = Error::new(Code::StaleRead).about(key).because(reason);
+                            return Err(
+                                self.place(&exchange, if in_doubt { error.into_indeterminate() } else { error })
+                            );
+                        }
                         continue;
                     }
                     Found::Conflict => return Err(self.place(&exchange, error)),
@@ -128,10 +129,7 @@ impl<H: Host> Operation<'_, H> {
     }
 
     async fn strong_version(&self, at: Address<'_>, version: Option<u64>) -> Result<Held> {
-        let since = self.session(|session| session.floors.moves());
-        let (held, _) = self.strongly(&kv2::read(at, version)).await?;
-        self.settle(&at.key(), &held.sighting(), version, since);
-        Ok(held)
+        Ok(self.held(at, version, ReadOptions::new().strong()).await?.0)
     }
 
     /// Writes without `cas`. A lost answer counts as a success where the newest version holds the value.
@@ -153,27 +151,51 @@ impl<H: Host> Operation<'_, H> {
         Ok(written)
     }
 
-    /// Deletes these versions, or the newest where none is named. A lost answer to the latter counts as a
-    /// success where the newest version is deleted.
+    /// Deletes these versions, or the newest where none is named.
+    ///
+    /// A node that is behind answers the deletion of what it does not know with a success, and does nothing.
+    /// Where the servers don't say how far they are, a strong read looks whether it was done.
     pub(super) async fn delete(&self, at: Address<'_>, versions: &[u64]) -> Result<()> {
+        let before = self.session(|session| session.floors.at(&at.key()).version);
         let call = if versions.is_empty() { kv2::delete_latest(at) } else { kv2::delete_versions(at, versions)? };
-        match self.once(&call).await {
-            Ok(_) => {}
-            Err(error) if error.code() == Code::Indeterminate && versions.is_empty() => {
-                match self.strong_version(at, None).await {
-                    Ok(Held::Deleted { .. } | Held::Destroyed { .. } | Held::Nothing) => {}
-                    _ => return Err(error),
-                }
-            }
-            Err(error) => return Err(error),
+        let ((), exchange) = self.once(&call).await?;
+        self.session(|session| session.floors.deleted(&at.key(), versions));
+        if exchange.asked_for_index() {
+            return Ok(());
         }
-        self.session(|session| {
-            session.floors.deleted(&at.key(), versions);
-            if versions.is_empty() && !session.consistency.is_told() {
-                session.floors.unsettle(&at.key());
+        let mut exchange = exchange;
+        loop {
+            let version = match self.strong_version(at, versions.iter().max().copied()).await {
+                Ok(Held::Data(secret)) => secret.version,
+                Ok(_) => return Ok(()),
+                // Who may delete and not read has to take the server's word.
+                Err(error) if error.code() == Code::PermissionDenied => return Ok(()),
+                Err(error) => return Err(error.into_indeterminate()),
+            };
+            if versions.is_empty()
+                && version != before
+                && self.may_be_done(at, version).await.map_err(Error::into_indeterminate)?
+            {
+                let reason = format!("version {version} is there, perhaps written since");
+                return Err(self.place(&exchange, Error::new(Code::Indeterminate).about(at.key()).because(reason)));
             }
-        });
-        Ok(())
+            self.suspect(&exchange);
+            if !self.pause().await {
+                let reason = "a node that is behind said that it was done, and it is not";
+                return Err(self.place(&exchange, Error::new(Code::Indeterminate).about(at.key()).because(reason)));
+            }
+            // By its number, so that nothing newer is deleted.
+            let newest = [version];
+            let call = kv2::delete_versions(at, if versions.is_empty() { &newest } else { versions })?;
+            exchange = self.once(&call).await.map_err(Error::into_indeterminate)?.1;
+        }
+    }
+
+    /// Whether a deletion of the newest version, which is this one now, may have hit the one before it.
+    async fn may_be_done(&self, at: Address<'_>, version: u64) -> Result<bool> {
+        let before = version.checked_sub(1).filter(|before| *before > 0);
+        let Some(before) = before else { return Ok(false) };
+        Ok(!matches!(self.strong_version(at, Some(before)).await?, Held::Data(_)))
     }
 }
 

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
-use serde::Deserialize;
+
+use crate::call::object::Object;
+use crate::secret::SecretValue;
 
 /// Longer ones are not OpenBao's; its own have some 90 bytes.
 const MAX_INDEX_BYTES: usize = 256;
@@ -38,22 +40,24 @@ pub(crate) enum Noted {
 }
 
 /// What the base64 of an index holds, as JSON.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 struct Index {
     cluster: String,
-    value: String,
+    value: u64,
 }
 
 impl Index {
     fn decode(text: &str) -> Option<Self> {
         let mut buffer = [0; MAX_INDEX_BYTES];
-        serde_json::from_slice(Base64::decode(text, &mut buffer).ok()?).ok()
+        let document = serde_json::from_slice::<SecretValue>(Base64::decode(text, &mut buffer).ok()?).ok();
+        let index = document.and_then(Object::of)?;
+        // A decimal number, in quotes.
+        Some(Self { cluster: index.text("cluster")?.to_owned(), value: index.text("value")?.parse().ok()? })
     }
 
-    /// Whether it is of the same cluster and not as far as the other. The values are decimal numbers.
+    /// Whether it is of the same cluster and not as far as the other.
     fn is_behind(&self, other: &Self) -> bool {
-        let value = |index: &Self| index.value.parse::<u64>().ok();
-        self.cluster == other.cluster && value(self) < value(other)
+        self.cluster == other.cluster && self.value < other.value
     }
 }
 
@@ -83,11 +87,6 @@ impl Consistency {
     /// What a read asks for; none before the first answer, and from servers that don't say.
     pub fn furthest(&self) -> Option<Arc<Mark>> {
         self.furthest.clone()
-    }
-
-    /// Whether the servers say how far they are: those before 2.7 do not.
-    pub fn is_told(&self) -> bool {
-        self.furthest.is_some()
     }
 }
 

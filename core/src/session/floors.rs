@@ -8,12 +8,9 @@
 //! A floor is no proof: a key can be deleted and made anew, a snapshot restored. So an answer below it
 //! is a doubt, which a strong read settles, and the floor falls to what that shows.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-use lru::LruCache;
-
-/// How many secrets are remembered, the ones used last.
-const SECRETS: usize = 8192;
+/// How many secrets are remembered: so many rows of so many.
+const ROWS: usize = 1024;
+const ROW: usize = 8;
 
 /// Of how many versions of one secret it is remembered whether they were gone.
 const STATES: usize = 8;
@@ -31,9 +28,7 @@ pub(crate) struct Sighting {
 
 impl Sighting {
     pub fn of(version: u64, created_time: &str, gone: Option<bool>) -> Self {
-        let mut hasher = DefaultHasher::new();
-        created_time.hash(&mut hasher);
-        Self { version, created: Some(hasher.finish()), gone }
+        Self { version, created: Some(hash(created_time.as_bytes())), gone }
     }
 }
 
@@ -45,11 +40,10 @@ pub(crate) struct Floor {
     /// The time at which that was written. It tells a key that was made anew, where the same version
     /// comes with another time.
     pub created: Option<u64>,
+    /// The version from which it fell last. Whatever lies between may be what was there before.
+    fallen_from: u64,
     /// Versions that were seen to be gone, or to be there (again), the newest sighting last.
     states: Vec<(u64, bool)>,
-    /// Something was changed in a way that no version shows, at a server that does not say how far it
-    /// is: the next read has to be a strong one.
-    pub unsettled: bool,
     /// When it rose or fell last, by the count of all such moves.
     moved: u64,
 }
@@ -66,7 +60,8 @@ impl Floor {
         let known = self.state(version);
         let same_state = known.is_none_or(|was_gone| gone.is_none_or(|gone| gone == was_gone));
         let same_epoch = version != self.version || self.created.is_none_or(|known| Some(known) == created);
-        (pin.is_some() || version >= self.version) && same_state && same_epoch
+        let from_before = version > self.version && version <= self.fallen_from;
+        (pin.is_some() || version >= self.version) && same_state && same_epoch && !from_before
     }
 
     fn saw(&mut self, seen: &Sighting) {
@@ -105,27 +100,23 @@ impl Floor {
 
 /// The floors of one client. Its settings name one cluster and one namespace, so that mount and path
 /// name a secret.
-#[derive(Debug)]
+///
+/// A table of fixed size: a secret's hash names the row, in which the secrets used last stay.
+#[derive(Debug, Default)]
 pub(crate) struct Floors {
-    seen: LruCache<String, Floor>,
+    rows: Vec<Vec<(Box<str>, Floor)>>,
     moves: u64,
-}
-
-impl Default for Floors {
-    fn default() -> Self {
-        Self { seen: LruCache::unbounded(), moves: 0 }
-    }
 }
 
 impl Floors {
     /// What was seen of this secret until now.
-    pub fn at(&mut self, key: &str) -> Floor {
-        self.seen.get(key).cloned().unwrap_or_default()
+    pub fn at(&self, key: &str) -> Floor {
+        self.get(key).cloned().unwrap_or_default()
     }
 
     /// The time at which this version was written, where it is the newest that was seen.
-    pub fn created(&mut self, key: &str, version: u64) -> Option<u64> {
-        self.seen.get(key).filter(|floor| floor.version == version)?.created
+    pub fn created(&self, key: &str, version: u64) -> Option<u64> {
+        self.get(key).filter(|floor| floor.version == version)?.created
     }
 
     /// How often any floor has moved, to be taken down when a read begins.
@@ -141,29 +132,19 @@ impl Floors {
             // The everyday case: it is known already.
             floor.knows(seen) || (floor.moved > since && floor.version >= seen.version)
         };
-        if seen.version > 0 && !self.seen.get(key).is_some_and(adds_nothing) {
-            self.touch(key).saw(seen);
+        if seen.version > 0 && !self.get(key).is_some_and(adds_nothing) {
+            self.move_to(key, |floor| floor.saw(seen));
         }
     }
 
     /// A write made this version.
     pub fn wrote(&mut self, key: &str, version: u64, created_time: &str) {
-        let floor = self.touch(key);
-        if version >= floor.version {
-            floor.version = version;
-            floor.created = Sighting::of(version, created_time, None).created;
-        }
-    }
-
-    /// The newest version was changed in a way that no version shows.
-    pub fn unsettle(&mut self, key: &str) {
-        self.touch(key).unsettled = true;
+        self.move_to(key, |floor| floor.saw(&Sighting::of(version, created_time, None)));
     }
 
     /// These versions were deleted.
     pub fn deleted(&mut self, key: &str, versions: &[u64]) {
-        let floor = self.touch(key);
-        versions.iter().for_each(|version| floor.put_state(*version, true));
+        self.move_to(key, |floor| versions.iter().for_each(|version| floor.put_state(*version, true)));
     }
 
     /// A strong read that began when floors had moved `since` times showed this: the floor is there now,
@@ -172,7 +153,7 @@ impl Floors {
     /// A floor that moved meanwhile is newer than the answer, which can raise it and no more. A version
     /// that is not there says nothing of the newest one: old versions are pruned.
     pub fn settle(&mut self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64) -> Option<u64> {
-        let floor = self.seen.get(key).cloned().unwrap_or_default();
+        let floor = self.get(key).cloned().unwrap_or_default();
         if floor.moved > since {
             self.note(key, seen, since);
             return None;
@@ -181,30 +162,60 @@ impl Floors {
         let fell = pin.is_none() && version < floor.version;
         let made_anew = version > 0 && version == floor.version && floor.created.is_some() && created != floor.created;
         let before = floor.version;
-        let mut new = if fell || made_anew { Floor::default() } else { floor };
-        new.unsettled &= pin.is_some();
+        let mut new = if fell || made_anew {
+            Floor { fallen_from: floor.version.max(floor.fallen_from), ..Floor::default() }
+        } else {
+            floor
+        };
         new.saw(seen);
-        let floor = self.touch(key);
-        *floor = Floor { moved: floor.moved, ..new };
+        self.move_to(key, |floor| *floor = Floor { moved: floor.moved, ..new });
         fell.then_some(before)
     }
 
     /// The cluster is another one: nothing that was seen counts any more.
     pub fn clear(&mut self) {
-        self.seen.clear();
+        self.rows.clear();
     }
 
-    /// The floor of this secret, which is about to move.
-    fn touch(&mut self, key: &str) -> &mut Floor {
+    fn move_to(&mut self, key: &str, change: impl FnOnce(&mut Floor)) {
         self.moves += 1;
         let moves = self.moves;
-        if self.seen.len() >= SECRETS && !self.seen.contains(key) {
-            self.seen.pop_lru();
-        }
-        let floor = self.seen.get_or_insert_mut_ref(key, Floor::default);
-        floor.moved = moves;
-        floor
+        self.update(key, |floor| {
+            floor.moved = moves;
+            change(floor);
+        });
     }
+
+    fn get(&self, key: &str) -> Option<&Floor> {
+        let row = self.rows.get(row_of(key))?;
+        row.iter().find(|(known, _)| **known == *key).map(|(_, floor)| floor)
+    }
+
+    /// Changes the floor of this secret, which is the last one used in its row from now on.
+    fn update(&mut self, key: &str, change: impl FnOnce(&mut Floor)) {
+        if self.rows.is_empty() {
+            self.rows.resize_with(ROWS, Vec::new);
+        }
+        let Some(row) = self.rows.get_mut(row_of(key)) else { return };
+        let (name, mut floor) = match row.iter().position(|(known, _)| **known == *key) {
+            Some(place) => row.remove(place),
+            None => {
+                row.truncate(ROW - 1);
+                (key.into(), Floor::default())
+            }
+        };
+        change(&mut floor);
+        row.insert(0, (name, floor));
+    }
+}
+
+/// The row of a secret: FNV-1a of its name. Whoever finds names that meet makes rows forget, no more.
+fn row_of(key: &str) -> usize {
+    hash(key.as_bytes()) as usize % ROWS
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -229,35 +240,35 @@ mod tests {
         floors
     }
 
-    fn admits(floors: &mut Floors, sighting: &Sighting, pin: Option<u64>) -> bool {
+    fn admits(floors: &Floors, sighting: &Sighting, pin: Option<u64>) -> bool {
         floors.at("s").admits(sighting, pin)
     }
 
     #[test]
     fn nothing_older_than_what_was_seen_is_admitted() {
         let mut floors = seen(&[data(5)]);
-        assert!(!admits(&mut floors, &data(4), None));
-        assert!(admits(&mut floors, &data(5), None) && admits(&mut floors, &data(6), None));
-        assert!(!admits(&mut floors, &of(5, "anew", false), None), "the same number of another time");
-        assert!(!admits(&mut floors, &Sighting::default(), None), "a secret that is gone");
-        assert!(admits(&mut floors, &data(4), Some(4)), "an old version may be asked for");
-        assert!(!admits(&mut floors, &Sighting::default(), Some(5)), "one that was there is not");
-        assert!(admits(&mut floors, &Sighting::default(), Some(6)), "it was never seen");
+        assert!(!admits(&floors, &data(4), None));
+        assert!(admits(&floors, &data(5), None) && admits(&floors, &data(6), None));
+        assert!(!admits(&floors, &of(5, "anew", false), None), "the same number of another time");
+        assert!(!admits(&floors, &Sighting::default(), None), "a secret that is gone");
+        assert!(admits(&floors, &data(4), Some(4)), "an old version may be asked for");
+        assert!(!admits(&floors, &Sighting::default(), Some(5)), "one that was there is not");
+        assert!(admits(&floors, &Sighting::default(), Some(6)), "it was never seen");
         assert!(Floor::default().admits(&Sighting::default(), None) && Floor::default().admits(&data(1), None));
     }
 
     #[test]
     fn a_version_that_is_gone_does_not_come_back_without_a_doubt() {
         let mut floors = seen(&[data(5)]);
-        assert!(admits(&mut floors, &of(5, "old", true), None));
+        assert!(admits(&floors, &of(5, "old", true), None));
         let mut floors = seen(&[data(5), of(5, "old", true)]);
-        assert!(!admits(&mut floors, &data(5), None));
+        assert!(!admits(&floors, &data(5), None));
         let since = floors.moves();
         assert_eq!(floors.settle("s", &data(5), None, since), None);
-        assert!(admits(&mut floors, &data(5), None), "it was undeleted");
-        assert!(!admits(&mut floors, &of(5, "old", true), None), "and its deletion is an old story");
+        assert!(admits(&floors, &data(5), None), "it was undeleted");
+        assert!(!admits(&floors, &of(5, "old", true), None), "and its deletion is an old story");
         floors.deleted("s", &[3, 4]);
-        assert!(!admits(&mut floors, &data(3), Some(3)) && admits(&mut floors, &of(4, "old", true), Some(4)));
+        assert!(!admits(&floors, &data(3), Some(3)) && admits(&floors, &of(4, "old", true), Some(4)));
     }
 
     #[test]
@@ -275,7 +286,7 @@ mod tests {
         let since = floors.moves();
         floors.note("s", &of(5, "old", true), since);
         floors.note("s", &data(5), since);
-        assert!(!admits(&mut floors, &data(5), None), "its deletion was seen later");
+        assert!(!admits(&floors, &data(5), None), "its deletion was seen later");
         floors.note("s", &data(6), since);
         assert_eq!(floors.at("s").version, 6);
         floors.settle("s", &data(8), None, since);
@@ -289,36 +300,24 @@ mod tests {
         let mut floors = seen(&[data(5), of(5, "old", true)]);
         let since = floors.moves();
         assert_eq!(floors.settle("s", &of(2, "anew", false), None, since), Some(5));
-        assert!(admits(&mut floors, &of(2, "anew", false), None));
-        assert!(admits(&mut floors, &of(5, "anew", false), None), "nothing is left of the old one");
+        assert!(admits(&floors, &of(2, "anew", false), None));
+        assert!(!admits(&floors, &data(5), None), "it may be what was there before");
+        assert!(admits(&floors, &of(6, "anew", false), None));
         let since = floors.moves();
         assert_eq!(floors.settle("s", &Sighting::default(), None, since), Some(2));
-        assert!(admits(&mut floors, &Sighting::default(), None));
+        assert!(admits(&floors, &Sighting::default(), None));
     }
 
     #[test]
     fn a_pinned_read_says_nothing_of_the_newest_version() {
         let mut floors = seen(&[data(5)]);
-        floors.unsettle("s");
         for sighting in [Sighting::default(), data(3)] {
             let since = floors.moves();
             assert_eq!(floors.settle("s", &sighting, Some(3), since), None);
             let since = floors.moves();
             assert_eq!(floors.settle("s", &Sighting::default(), Some(5), since), None);
         }
-        assert_eq!((floors.at("s").version, floors.at("s").unsettled), (5, true));
-        let since = floors.moves();
-        floors.settle("s", &data(5), None, since);
-        assert!(!floors.at("s").unsettled);
-    }
-
-    #[test]
-    fn what_was_changed_while_a_strong_read_was_under_way_is_not_settled_by_it() {
-        let mut floors = seen(&[data(5)]);
-        let since = floors.moves();
-        floors.unsettle("s");
-        floors.settle("s", &data(5), None, since);
-        assert!(floors.at("s").unsettled);
+        assert_eq!(floors.at("s").version, 5);
     }
 
     #[test]
@@ -334,13 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn the_secrets_used_last_are_remembered_however_they_were_read() {
+    fn no_more_secrets_are_remembered_than_the_table_holds_however_they_were_read() {
         let mut floors = Floors::default();
-        for i in 0..2 * SECRETS {
+        for i in 0..2 * ROWS * ROW {
             let since = floors.moves();
             floors.settle(&i.to_string(), &data(1), None, since);
         }
-        assert_eq!(floors.seen.len(), SECRETS);
-        assert_eq!((floors.at("0").version, floors.at(&(2 * SECRETS - 1).to_string()).version), (0, 1));
+        assert!(floors.rows.iter().all(|row| row.len() <= ROW));
+        assert_eq!(floors.at(&(2 * ROWS * ROW - 1).to_string()).version, 1, "the last is there");
     }
 }

@@ -6,12 +6,15 @@ use crate::config::Origin;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NodeId(usize);
 
+/// Of a node that failed and is suspect.
+const MAX_RANK: u8 = 3;
+
 /// The configured nodes. A client stays with the node that answered last, so that it is one whose
 /// connection is open; a node that failed goes to the back until the others have failed as well.
 ///
 /// A node that answered what the leader would not is suspect: a leader that slept through an election
-/// goes on answering for minutes, a removed node without end. It is asked when no other is left, until
-/// it acknowledges a write, which takes a leader.
+/// goes on answering for minutes, a removed node without end. It is asked when no other is left that did
+/// not fail, until it acknowledges a write, which takes a leader.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     list: Vec<Node>,
@@ -23,20 +26,22 @@ pub(crate) struct Nodes {
 struct Node {
     origin: Origin,
     suspect: bool,
+    /// It failed when it was asked last. What can't answer is no better than what answers wrongly, which
+    /// is noticed.
+    failed: bool,
 }
 
 impl Nodes {
     pub fn new(origins: impl Iterator<Item = Origin>) -> Self {
-        let list: Vec<_> = origins.map(|origin| Node { origin, suspect: false }).collect();
+        let list: Vec<_> = origins.map(|origin| Node { origin, suspect: false, failed: false }).collect();
         let order = (0..list.len()).map(NodeId).collect();
         Self { list, order }
     }
 
     /// The first node that is not among those already asked.
     pub fn choose(&self, asked: &[NodeId]) -> Option<NodeId> {
-        let mut left = self.order.iter().copied().filter(|id| !asked.contains(id));
-        let trusted = left.clone().find(|id| !self.is_suspect(*id));
-        trusted.or_else(|| left.next())
+        let left = self.order.iter().copied().filter(|id| !asked.contains(id));
+        left.min_by_key(|id| self.rank(*id))
     }
 
     /// The first of those not yet asked that is not suspect.
@@ -44,11 +49,11 @@ impl Nodes {
         self.choose(asked).filter(|id| !self.is_suspect(*id))
     }
 
-    /// The node whose turn it is while none serves. Those that are suspect have turns as well: one of
-    /// them may be the first to serve.
+    /// The node whose turn it is while none serves: every one has its turn, suspect or not. Else a client that
+    /// trusts only a node which is down would never ask the others, and they may long have another leader.
     pub fn take_turn(&mut self) -> Option<NodeId> {
         let id = self.order.first().copied()?;
-        self.failed(id);
+        self.put_last(id);
         Some(id)
     }
 
@@ -62,13 +67,17 @@ impl Nodes {
 
     /// All of them, in the order in which they are to be asked.
     pub fn in_order(&self) -> Vec<NodeId> {
-        let mut order = self.order.clone();
-        order.sort_by_key(|id| self.is_suspect(*id));
-        order
+        let ranked = |rank| self.order.iter().copied().filter(move |id| self.rank(*id) == rank);
+        (0..=MAX_RANK).flat_map(ranked).collect()
     }
 
     fn is_suspect(&self, id: NodeId) -> bool {
         self.list.get(id.0).is_some_and(|node| node.suspect)
+    }
+
+    /// Lower ones are asked first.
+    fn rank(&self, id: NodeId) -> u8 {
+        self.list.get(id.0).map_or(MAX_RANK, |node| 2 * u8::from(node.failed) + u8::from(node.suspect))
     }
 
     pub fn len(&self) -> usize {
@@ -96,6 +105,9 @@ impl Nodes {
 
     /// The node answered as a node should: it is asked first from now on.
     pub fn answered(&mut self, id: NodeId) {
+        if let Some(node) = self.list.get_mut(id.0) {
+            node.failed = false;
+        }
         if self.order.first() != Some(&id) {
             self.order.retain(|other| *other != id);
             self.order.insert(0, id);
@@ -104,6 +116,13 @@ impl Nodes {
 
     /// The node failed: it is asked last from now on.
     pub fn failed(&mut self, id: NodeId) {
+        if let Some(node) = self.list.get_mut(id.0) {
+            node.failed = true;
+        }
+        self.put_last(id);
+    }
+
+    fn put_last(&mut self, id: NodeId) {
         self.order.retain(|other| *other != id);
         self.order.push(id);
     }
@@ -142,11 +161,33 @@ mod tests {
     }
 
     #[test]
+    fn a_suspect_node_is_asked_before_one_that_failed() {
+        let mut nodes = nodes(3);
+        nodes.suspect(NodeId(0));
+        nodes.suspect(NodeId(1));
+        assert_eq!(nodes.choose(&[]), Some(NodeId(2)));
+        nodes.failed(NodeId(2));
+        assert_eq!(nodes.choose(&[]), Some(NodeId(0)));
+        nodes.answered(NodeId(2));
+        assert_eq!(nodes.choose(&[]), Some(NodeId(2)));
+    }
+
+    #[test]
     fn in_an_outage_the_nodes_take_turns_and_those_that_are_suspect_too() {
         let mut nodes = nodes(3);
         assert!(nodes.suspect(NodeId(1)) && !nodes.suspect(NodeId(1)));
         let turns: Vec<_> = (0..4).filter_map(|_| nodes.take_turn()).collect();
         assert_eq!(turns, [NodeId(0), NodeId(1), NodeId(2), NodeId(0)]);
+    }
+
+    #[test]
+    fn in_an_outage_suspect_nodes_have_their_turns_too() {
+        let mut nodes = nodes(3);
+        nodes.suspect(NodeId(0));
+        nodes.suspect(NodeId(1));
+        let mut turns: Vec<_> = (0..3).filter_map(|_| nodes.take_turn()).map(|id| id.0).collect();
+        turns.sort_unstable();
+        assert_eq!(turns, [0, 1, 2]);
     }
 
     #[test]

@@ -40,8 +40,6 @@ struct Outage {
     number: u64,
     /// Nodes that may still be asked at once, since they were not yet in this outage.
     untried: usize,
-    /// The last moment at which a node was asked, or failed first.
-    probed: Duration,
     /// What the last failure was, and whose: for those who never came to ask themselves.
     last: (Code, Option<NodeId>),
 }
@@ -51,6 +49,10 @@ struct Outage {
 pub(crate) struct Recovery {
     read: Option<Outage>,
     leader: Option<Outage>,
+    /// One pace for both gates: where nobody answers at all, both are closed.
+    next_probe: Duration,
+    /// Who probed last.
+    last_lane: Option<Lane>,
     outages: u64,
     moved: bool,
 }
@@ -65,30 +67,39 @@ impl Recovery {
 
     /// Whether a request may be sent now.
     pub fn enter(&mut self, lane: Lane, now: Duration) -> Entry {
-        let pace = if self.read.is_some() && self.leader.is_some() { 2 * PACE } else { PACE };
+        let both_closed = self.read.is_some() && self.leader.is_some();
+        // They take turns, or those at one gate would probe for ever and those at the other never.
+        let pause = if both_closed && self.last_lane == Some(lane) { PACE } else { Duration::ZERO };
+        let next_probe = self.next_probe.saturating_add(pause);
         let Some(outage) = self.gate(lane) else { return Entry::Open };
         if let Some(left) = outage.untried.checked_sub(1) {
             outage.untried = left;
             return Entry::Probe;
         }
-        let next = outage.probed.saturating_add(pace);
-        if now >= next {
-            outage.probed = now;
+        let ticket = Ticket::Outage(outage.number);
+        if now >= next_probe {
+            self.next_probe = now.saturating_add(PACE);
+            self.last_lane = Some(lane);
             return Entry::Probe;
         }
-        Entry::Wait(Ticket::Outage(outage.number), next)
+        Entry::Wait(ticket, next_probe)
     }
 
     /// A node did not serve a request, for this reason. There are so many nodes.
     pub fn failed(&mut self, lane: Lane, now: Duration, nodes: usize, last: (Code, Option<NodeId>)) {
         let number = self.outages + 1;
+        let both_open = self.read.is_none() && self.leader.is_none();
         match self.gate(lane) {
             Some(outage) => outage.last = last,
             gate => {
                 // Behind one address there may be other nodes: it is asked once more at once.
                 let untried = nodes.saturating_sub(1).max(1);
-                *gate = Some(Outage { number, untried, probed: now, last });
+                *gate = Some(Outage { number, untried, last });
                 self.outages = number;
+                if both_open {
+                    // Else those who wait at the other gate would wait longer each time this one closes.
+                    self.next_probe = now.saturating_add(PACE);
+                }
             }
         }
     }
@@ -144,6 +155,33 @@ mod tests {
     }
 
     #[test]
+    fn while_nobody_answers_reads_and_writes_together_ask_one_node_every_half_second() {
+        let mut recovery = Recovery::default();
+        let mut probes = 0;
+        for step in 0..600_u32 {
+            let now = SECOND + step * Duration::from_millis(100);
+            for lane in [Lane::Read, Lane::Leader] {
+                recovery.failed(lane, now, 3, SEALED);
+                probes += u32::from(recovery.enter(lane, now) == Entry::Probe);
+            }
+        }
+        // The other nodes at once, for each; then two in a second.
+        assert!((4 + 118..=4 + 120).contains(&probes), "{probes}");
+    }
+
+    #[test]
+    fn reads_that_fail_now_and_then_do_not_put_off_the_search_for_the_leader() {
+        let mut recovery = Recovery::default();
+        recovery.failed(Lane::Leader, SECOND, 1, SEALED);
+        assert_eq!(recovery.enter(Lane::Leader, SECOND), Entry::Probe);
+        for step in 1..50 {
+            recovery.failed(Lane::Read, SECOND + step * Duration::from_millis(10), 3, SEALED);
+            recovery.served(Lane::Read);
+        }
+        assert_eq!(recovery.enter(Lane::Leader, SECOND + PACE), Entry::Probe);
+    }
+
+    #[test]
     fn without_a_leader_reads_go_on_and_a_served_write_opens_both_gates() {
         let mut recovery = Recovery::default();
         recovery.failed(Lane::Leader, SECOND, 1, SEALED);
@@ -172,9 +210,13 @@ mod tests {
                 *count += usize::from(recovery.enter(lane, now) == Entry::Probe);
             }
         }
-        assert_eq!(probes, [50, 50], "of 50 s, one at once");
+        // In 50 s, and one at once.
+        assert_eq!(probes, [51, 50]);
         recovery.served(Lane::Read);
-        let last = SECOND * 50;
-        assert_eq!(recovery.enter(Lane::Leader, last + PACE), Entry::Probe, "alone, it asks twice as often");
+        let mut alone = 0;
+        for tick in 0..1000 {
+            alone += usize::from(recovery.enter(Lane::Leader, SECOND * 60 + PACE * tick / 10) == Entry::Probe);
+        }
+        assert_eq!(alone, 100, "alone, it asks twice as often");
     }
 }

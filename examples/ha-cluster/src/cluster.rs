@@ -67,7 +67,7 @@ impl Cluster {
     }
 
     /// Brings the cluster in this folder up: makes, starts, initialises and unseals what is not yet, and changes
-    /// nothing that is right already. `progress` hears of every step. Takes about half a minute for a new cluster.
+    /// nothing that is right already. `progress` hears of every step. Takes about a quarter of a minute for a new cluster.
     ///
     /// A run that was interrupted at any moment is carried on by the next one.
     ///

@@ -35,6 +35,8 @@ storage "raft" {{
   node_id = "{id}"
   # What OpenBao recommends for production: elections take a second or two, not ten.
   performance_multiplier = 1
+  # How often the leader looks whether a new node may vote: every 10 s would make `up` take twice as long.
+  autopilot_reconcile_interval = "2s"
 {joins}}}
 
 listener "tcp" {{

@@ -15,7 +15,8 @@ use crate::state::State;
 use crate::wait::Patience;
 use crate::{Error, Result, access, balancer, config, files, nodes, pki, server};
 
-/// How long nodes may take to become voters: autopilot watches a new one for 10 s, and looks every 10 s.
+/// How long nodes may take to become voters: autopilot watches a new one for 10 s, or anew where it was unwell
+/// meanwhile.
 const VOTE: Duration = Duration::from_secs(120);
 
 /// How many nodes a cluster has where nobody asks for a number.
@@ -268,7 +269,17 @@ impl Up<'_> {
                 format!("{id} is initialised, and its keys are not there: {} is missing", keys.display()),
                 lost_keys(),
             )),
-            (_, []) => self.initialize_first().await,
+            (Found::Interrupted, []) => match self.initialize_first().await {
+                Err(error) => match self.initialized().await?.as_slice() {
+                    // The node was still at what the interrupted `up` had asked for.
+                    [only] if self.is_first(*only) && self.cluster.state().cluster_id.is_none() => {
+                        self.begin_anew(*only).await
+                    }
+                    _ => Err(error),
+                },
+                keys => keys,
+            },
+            (Found::Nothing, []) => self.initialize_first().await,
         }
     }
 
@@ -348,7 +359,7 @@ impl Up<'_> {
                 break;
             }
             if !waited {
-                let text = "waiting until autopilot trusts every node, which takes about 15 s".to_owned();
+                let text = "waiting until autopilot trusts every node, which takes about 10 s".to_owned();
                 (self.progress)(&Step { name: "voters", text, outcome: Outcome::Waiting });
                 waited = true;
             }

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use baokit::{Client, Code};
+use baokit::Code;
 use ha_cluster::ProcessState;
 use serde_json::{Value, json};
 use support::{Place, Ran, code, until};
@@ -379,6 +379,20 @@ async fn an_up_that_was_killed_is_carried_on() {
     assert_eq!(ours(&place).len(), 4, "no process twice");
 }
 
+/// Side by side, and the second one down.
+async fn two_clusters_do_not_meet(one: &Place, two: &Place) {
+    let (first, running) = (one.open(), ours(one));
+    let mut ids = Vec::new();
+    for cluster in [&first, &two.open()] {
+        ids.push(cluster.operator().unwrap().sys().health().await.unwrap().cluster_id.unwrap());
+    }
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(ours(two).len(), 3);
+    two.run(["down"]).ok();
+    assert!(ours(two).is_empty());
+    assert_eq!(ours(one), running);
+}
+
 #[tokio::test]
 async fn what_stands_in_the_way_is_said_on_a_cluster() {
     let (place, other) = (Place::new().await, Place::beside());
@@ -407,7 +421,7 @@ async fn what_stands_in_the_way_is_said_on_a_cluster() {
 
     // The data of another cluster.
     kill_up_at(&other, "voters");
-    other.run(["down"]).ok();
+    two_clusters_do_not_meet(&place, &other).await;
     let (data, kept) = (place.file("node-3/data"), place.file("node-3/data.kept"));
     let _ = place.run(["kill", "node-3"]);
     fs::rename(&data, &kept).unwrap();
@@ -443,22 +457,4 @@ async fn what_stands_in_the_way_is_said_on_a_cluster() {
     cluster.start(leader).await.unwrap();
     until("all is well", async || cluster.status().await.unwrap().is_healthy()).await;
     assert_eq!(cluster.process_ids(leader).unwrap().len(), 1);
-}
-
-/// Two clusters do not meet.
-#[tokio::test]
-async fn clusters_run_side_by_side() {
-    let (one, two) = (Place::new().await, Place::beside());
-    for place in [&one, &two] {
-        kill_up_at(place, "unseal");
-    }
-    let clients: Vec<Client> = [&one, &two].map(|place| place.open().operator().unwrap()).into();
-    let mut ids = Vec::new();
-    for client in &clients {
-        ids.push(client.sys().health().await.unwrap().cluster_id);
-    }
-    assert_ne!(ids[0], ids[1]);
-    one.run(["down", "--delete-data"]).ok();
-    assert!(!one.path().exists());
-    assert_eq!(ours(&two).len(), 3);
 }

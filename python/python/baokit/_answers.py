@@ -25,6 +25,10 @@ class Versions(namedtuple("Versions", "current_version versions custom_metadata"
         return f"Versions(current_version={self.current_version}, versions={self.versions})"
 
 
+def versions(current_version, versions, custom_metadata):
+    """The same from plain data; called by the Rust half, as the classes are."""
+    return Versions(current_version, [Version(**it) for it in versions], custom_metadata)
+
 
 class Request(namedtuple("Request", "method target headers status")):
     """A request that reached the dev server: path and query as they came, the headers' names, the answer's status."""

@@ -8,7 +8,7 @@ from typing_extensions import Self, Unpack
 
 from ._answers import Change, Renewal, Request, TokenInfo, Versions, Written
 
-__all__ = ["ERROR_CODES", "AsyncClient", "AsyncKv2", "Client", "Kv2", "Secret", "SecretValue"]
+__all__ = ["AsyncClient", "AsyncKv2", "Client", "Kv2", "Secret", "SecretValue"]
 
 __version__: Final[str]
 
@@ -36,16 +36,6 @@ class Settings(TypedDict, total=False):
     allowed_mounts: Iterable[str] | None
     accept_legacy: bool | None
     provider: str | None
-
-class ErrorCode(TypedDict):
-    """A row of the table of codes."""
-
-    family: str
-    http_status: int
-    retryable: bool
-    advice: str
-
-ERROR_CODES: Final[dict[str, ErrorCode]]
 
 class SecretValue:
     def expose(self) -> Any: ...

@@ -1,6 +1,9 @@
-"""The exception classes, made from core's table of codes: one base, and one class for each family."""
+"""Core's table of codes, and the exception classes made from it: one base, and one class for each family."""
 
-from ._baokit import ERROR_CODES
+from ._baokit import _error_codes
+
+_COLUMNS = ("family", "http_status", "retryable", "advice")
+ERROR_CODES = {code: dict(zip(_COLUMNS, row)) for code, *row in _error_codes()}
 
 
 class BaokitError(Exception):
@@ -20,7 +23,7 @@ def _class(family):
 BaokitError.__module__ = "baokit"
 _CLASSES = {family: _class(family) for family in dict.fromkeys(row["family"] for row in ERROR_CODES.values())}
 globals().update({kind.__name__: kind for kind in _CLASSES.values()})
-__all__ = ["BaokitError", *(kind.__name__ for kind in _CLASSES.values())]
+__all__ = ["ERROR_CODES", "BaokitError", *(kind.__name__ for kind in _CLASSES.values())]
 
 
 def make(message, code, subject, node, tries):

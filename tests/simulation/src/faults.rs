@@ -18,6 +18,7 @@ pub(crate) async fn inject(world: Rc<World>, mut random: Random) {
             Fault::LostRequest
                 | Fault::LostAnswer
                 | Fault::LateExecution
+                | Fault::LostForward
                 | Fault::Duplicate
                 | Fault::DuplicateAnswered
                 | Fault::TruncatedBody
@@ -76,12 +77,14 @@ async fn put_in(world: &Rc<World>, random: &mut Random, fault: Fault) {
         }
         Fault::Freeze => {
             let long = random.millis(500, 14_000);
-            begin(world, fault, place, long, freeze, |world, place| resume(world, place, false));
+            let start = |world: &Rc<World>, place| freeze(world, place, (5000, 9000));
+            begin(world, fault, place, long, start, |world, place| resume(world, place, false));
         }
         // Frozen until another leads, and for a while after.
         Fault::Deposed => {
             if let Some(leader) = leader {
-                freeze(world, leader);
+                // They find out sooner than usual: clients must be there still when it wakes.
+                freeze(world, leader, (800, 2500));
                 let world = world.clone();
                 let more = random.millis(0, 2000);
                 world.executor.clone().spawn(async move { depose(&world, leader, more).await });
@@ -249,7 +252,7 @@ fn join(world: &World, place: usize) {
 }
 
 /// Stops a node's process. The others elect another where it led and stays away for long enough.
-fn freeze(world: &Rc<World>, place: usize) {
+fn freeze(world: &Rc<World>, place: usize, (least, most): (u64, u64)) {
     let now = world.now();
     world.cluster.borrow_mut().catch_up(place, now);
     if world.cluster.borrow().node(place).is_none_or(|node| node.power != Power::Up) {
@@ -258,7 +261,7 @@ fn freeze(world: &Rc<World>, place: usize) {
     change(world, place, |node| node.power = Power::Frozen);
     let later = world.clone();
     world.executor.spawn(async move {
-        later.pause(5000, 9000).await;
+        later.pause(least, most).await;
         let now = later.now();
         let mut cluster = later.cluster.borrow_mut();
         let away = cluster.node(place).is_some_and(|node| node.power == Power::Frozen);
@@ -283,7 +286,9 @@ fn resume(world: &World, place: usize, stubborn: bool) {
     if let Some(node) = cluster.nodes.get_mut(place) {
         node.power = Power::Up;
     }
-    let notices = !stubborn && world.draw(|random| random.chance(0.74));
+    // One at a time: it is rare enough on real clusters.
+    let another = (0..cluster.nodes.len()).any(|other| other != place && cluster.is_deposed(other));
+    let notices = another || (!stubborn && world.draw(|random| random.chance(0.74)));
     if !(replaced && led) || notices {
         cluster.link(place, now);
     } else {
@@ -295,8 +300,8 @@ fn resume(world: &World, place: usize, stubborn: bool) {
 
 async fn depose(world: &Rc<World>, place: usize, more: Duration) {
     world.trace(|| format!("FAULT node {} is frozen until another leads", place + 1));
-    for _ in 0..60 {
-        world.executor.sleep(Duration::from_millis(500)).await;
+    for _ in 0..100 {
+        world.executor.sleep(Duration::from_millis(200)).await;
         let leader = world.cluster.borrow().leader;
         if world.calm.get() || leader.is_some_and(|leader| leader != place) {
             break;

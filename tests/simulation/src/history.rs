@@ -82,8 +82,8 @@ pub(crate) struct Operation {
     pub(crate) end_length: usize,
     /// How long it may take.
     pub(crate) limit: Duration,
-    /// Whether it ran after everything was mended.
-    pub(crate) fresh: bool,
+    /// Whether it ran after everything was mended, and how many reads of the same key had done so before.
+    pub(crate) fresh: Option<usize>,
     pub(crate) outcome: Outcome,
 }
 
@@ -102,6 +102,8 @@ impl Operation {
 pub(crate) struct Sent {
     pub(crate) op: Option<OpId>,
     pub(crate) cas: Option<u64>,
+    /// Whether it is about the token: a log-in, a renewal.
+    pub(crate) of_token: bool,
 }
 
 /// What must never happen, by name; see [`crate::checker`] for the table.
@@ -111,16 +113,20 @@ pub(crate) enum Invariant {
     VersionMadeTwice,
     StaleRead,
     StaleAfterDelete,
+    BehindIndex,
     UncommittedRead,
     FalseConflict,
     FailedButExecuted,
     DeletedTwice,
+    LateDelete,
     FalseRefusal,
     TwoLogIns,
+    NeedlessLogIn,
     StepAfterDone,
     LateEnd,
     WaitPastDeadline,
     NoAgreement,
+    NeverSettles,
 }
 
 /// One breach.
@@ -156,8 +162,8 @@ impl History {
         }
     }
 
-    pub(crate) fn send(&mut self, op: Option<OpId>, cas: Option<u64>) -> SendId {
-        self.sent.push(Sent { op, cas });
+    pub(crate) fn send(&mut self, op: Option<OpId>, cas: Option<u64>, of_token: bool) -> SendId {
+        self.sent.push(Sent { op, cas, of_token });
         SendId(self.sent.len() - 1)
     }
 

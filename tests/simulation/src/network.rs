@@ -72,6 +72,10 @@ impl Host for SimulatedHost {
     fn wakes_across_tasks(&self) -> bool {
         self.wakes
     }
+
+    fn closes_connections(&self) -> bool {
+        true
+    }
 }
 
 /// How an answer begins that does not know the token.
@@ -115,15 +119,20 @@ impl Fate {
 }
 
 /// Counts a log-in as under way, until it is dropped.
-struct LoggingIn<'a>(&'a World, ClientId);
+pub(crate) struct LoggingIn<'a>(&'a World, ClientId);
 
 impl<'a> LoggingIn<'a> {
-    fn begin(world: &'a World, client: ClientId) -> Self {
+    pub(crate) fn begin(world: &'a World, client: ClientId) -> Self {
         world.note(Notable::LoggedIn);
         let others = world.life(client, |life| {
             life.logging_in += 1;
             life.logging_in - 1
         });
+        let now = world.now();
+        let good = world.life(client, |life| life.token.as_ref().is_some_and(|(_, until)| now < *until));
+        if good == Some(true) {
+            world.violate(Invariant::NeedlessLogIn, format!("client {} logs in with a good token at hand", client.0));
+        }
         if others.is_some_and(|others| others > 0) {
             world.violate(Invariant::TwoLogIns, format!("client {} logs in while it is logging in", client.0));
         }
@@ -138,14 +147,15 @@ impl Drop for LoggingIn<'_> {
 }
 
 async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<Response, Failure> {
-    let place = choose(world, &request);
+    let (place, closes) = (choose(world, client, &request), request.closes_connection());
     let target = request.target().to_owned();
     let copy = translate(&request);
+    let token = copy.headers.iter().find(|(name, _)| name == "x-vault-token").map(|(_, token)| token.clone());
     let cas = request.body().and_then(|body| serde_json::from_slice::<serde_json::Value>(body.as_ref()).ok());
     let cas = cas.and_then(|body| body.get("options")?.get("cas")?.as_u64());
     let op = world.current.get();
-    let send = world.history.borrow_mut().send(op, cas);
-    let _logging_in = target.ends_with("/login").then(|| LoggingIn::begin(world, client));
+    let send = world.history.borrow_mut().send(op, cas, target.starts_with("/v1/auth/"));
+    let logging_in = target.ends_with("/login").then(|| LoggingIn::begin(world, client));
     world.note(Notable::Sent);
     world.trace(|| {
         let to = place.map_or_else(|| "nobody".to_owned(), |place| format!("node {}", place + 1));
@@ -157,15 +167,34 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
         world.pause(0, 1).await;
         return Ok(convert(answers::unavailable(None)));
     };
+    let sent = world.now();
     let outcome = travel(world, place, Rc::new(Inbound::new(copy, Some(send)))).await;
+    if closes || outcome.is_err() {
+        world.life(client, |life| life.connection = None);
+    }
     if outcome.as_ref().is_ok_and(|answer| answer.status == 403 && answer.body.starts_with(DEAD)) {
         world.note(Notable::TokenDead);
+        let token = token.as_deref().unwrap_or_default();
+        world.life(client, |life| life.token.take_if(|(held, _)| held == token));
+    }
+    if let Some(granted) = outcome.as_ref().ok().filter(|_| logging_in.is_some()).and_then(|answer| grant(sent, answer))
+    {
+        world.life(client, |life| life.token = Some(granted));
     }
     world.trace(|| match &outcome {
         Ok(answer) => format!("  send {} answered {}", send.0, shown(answer)),
         Err(failure) => format!("  send {} failed: {:?}", send.0, failure.kind()),
     });
     outcome.map(convert)
+}
+
+/// The token that a log-in's answer holds, and until when it can be used in any case. Its lease may have
+/// begun when the log-in was sent, and in its last third a client may look for another.
+fn grant(sent: Duration, answer: &model::Response) -> Option<(String, Duration)> {
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+    let (auth, lease) = (body.get("auth")?, body.pointer("/auth/lease_duration")?.as_u64()?);
+    let good = Duration::from_secs(lease).mul_f64(0.6).saturating_sub(Duration::from_secs(1));
+    Some((auth.get("client_token")?.as_str()?.to_owned(), sent.saturating_add(good)))
 }
 
 async fn travel(world: &Rc<World>, place: usize, inbound: Rc<Inbound>) -> Result<model::Response, Failure> {
@@ -185,7 +214,9 @@ async fn travel(world: &Rc<World>, place: usize, inbound: Rc<Inbound>) -> Result
             if world.draw(|random| random.chance(0.3)) {
                 let delay = world.draw(|random| random.millis(3000, 15_000));
                 let late = deliver(world.clone(), place, inbound, delay, Fate::LostAnswer, Mailbox::new());
-                world.executor.spawn(async move { drop(late.await) });
+                world.executor.spawn(async move {
+                    late.await;
+                });
             }
             return std::future::pending().await;
         }
@@ -267,16 +298,20 @@ async fn deliver(
     carried_out
 }
 
-/// The node that a request goes to: the one it names, or one that the load balancer believes to be up.
-fn choose(world: &World, request: &Request) -> Option<usize> {
+/// The node that a request goes to: the one it names; or the one that the load balancer has connected the
+/// client with, which is another one that it believes to be up for each connection.
+fn choose(world: &World, client: ClientId, request: &Request) -> Option<usize> {
     let cluster = world.cluster.borrow();
     let named = request.node().as_str();
     if named != BALANCER {
         return (0..cluster.nodes.len()).find(|place| address(*place) == named);
     }
     let up = |place: &usize| cluster.node(*place).is_some_and(|node| node.power != Power::Down && !node.unreachable);
+    let kept = world.life(client, |life| life.connection).flatten().filter(up);
     let up: Vec<_> = (0..cluster.nodes.len()).filter(up).collect();
-    world.draw(|random| random.pick(&up).copied())
+    let chosen = kept.or_else(|| world.draw(|random| random.pick(&up).copied()));
+    world.life(client, |life| life.connection = chosen);
+    chosen
 }
 
 fn translate(request: &Request) -> model::Request {

@@ -90,6 +90,22 @@ fn client(random: &mut Random) -> ClientProfile {
     }
 }
 
+/// So large a share of all faults.
+fn some(random: &mut Random, share: f64, weight: u32) -> Vec<u32> {
+    let one = |fault: &Fault| if random.chance(share) { weight * emphasis(*fault) } else { 0 };
+    Fault::ALL.iter().map(one).collect()
+}
+
+/// What takes long to come about, or hurts at one moment only, is put in more often.
+fn emphasis(fault: Fault) -> u32 {
+    match fault {
+        Fault::Deposed => 5,
+        Fault::CrashAtCommit | Fault::LostForward | Fault::Removed => 3,
+        Fault::TokenRevoked | Fault::LostAnswer => 2,
+        _ => 1,
+    }
+}
+
 fn weights(random: &mut Random) -> Vec<u32> {
     let all = Fault::ALL.len();
     match random.below(10) {
@@ -97,12 +113,13 @@ fn weights(random: &mut Random) -> Vec<u32> {
         1..=3 => {
             let mut weights = vec![0; all];
             // Its own remedy comes with a fault: what crashes starts again.
-            if let Some(weight) = weights.get_mut(random.place(all)) {
+            let emphases = Fault::ALL.iter().map(|fault| emphasis(*fault));
+            if let Some(weight) = random.weighted(emphases).and_then(|place| weights.get_mut(place)) {
                 *weight = 4;
             }
             weights
         }
-        4..=6 => (0..all).map(|_| if random.chance(0.2) { 2 } else { 0 }).collect(),
-        _ => (0..all).map(|_| if random.chance(0.5) { 1 } else { 0 }).collect(),
+        4..=6 => some(random, 0.2, 2),
+        _ => some(random, 0.5, 1),
     }
 }

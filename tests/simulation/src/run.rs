@@ -30,6 +30,8 @@ pub struct Plan {
     /// The rule that clients leave out.
     #[cfg(feature = "broken-rules")]
     pub without: Option<baokit_core::Rule>,
+    /// Whether invariants are checked that core is not expected to keep yet.
+    pub all: bool,
     /// Whether a trace is kept.
     pub traced: bool,
 }
@@ -114,15 +116,16 @@ pub(crate) fn play(profile: Profile, mut random: Random, plan: &Plan) -> (Rc<Wor
         let world = user.world.clone();
         world.executor.clone().spawn(async move {
             for key in 0..user.world.profile.keys {
-                user.perform(Kind::Read, key, true).await;
-                user.perform(Kind::Versions, key, true).await;
+                for (before, kind) in [Kind::Read, Kind::Versions, Kind::Read].into_iter().enumerate() {
+                    user.perform(kind, key, Some(before)).await;
+                }
             }
         });
     }
     let end = world.now().saturating_add(SETTLING).saturating_add(LAST_READS);
     while world.executor.turn(end) {}
     world.executor.pass(end);
-    let found = checker::check(&world);
+    let found = checker::check(&world, plan.all);
     // Tasks hold the world and the world holds the tasks.
     world.executor.clear();
     (world, found)

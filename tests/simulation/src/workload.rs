@@ -90,22 +90,22 @@ impl User {
         let known = self.known.borrow().get(key).copied().unwrap_or_default();
         let some = self.draw(|random| random.between(1, known.max(1)));
         match self.draw(|random| random.below(100)) {
-            0..=29 => Kind::Read,
-            30..=35 => Kind::ReadPinned(some),
-            36..=47 => Kind::Write,
-            48..=55 => Kind::WriteFragment,
-            56..=71 => Kind::Put { cas: Some(known) },
-            72..=75 => Kind::Put { cas: None },
-            76..=83 => Kind::Rotate,
-            84..=86 => Kind::Delete,
-            87..=90 => Kind::DeleteVersions(vec![some]),
-            91..=96 => Kind::Versions,
+            0..=27 => Kind::Read,
+            28..=33 => Kind::ReadPinned(some),
+            34..=43 => Kind::Write,
+            44..=51 => Kind::WriteFragment,
+            52..=66 => Kind::Put { cas: Some(known) },
+            67..=74 => Kind::Put { cas: None },
+            75..=82 => Kind::Rotate,
+            83..=88 => Kind::Delete,
+            89..=93 => Kind::DeleteVersions(vec![some]),
+            94..=97 => Kind::Versions,
             _ => Kind::LookupSelf,
         }
     }
 
     /// Carries out one operation and records it. A fresh one is left alone.
-    pub(crate) async fn perform(&self, kind: Kind, key: usize, fresh: bool) {
+    pub(crate) async fn perform(&self, kind: Kind, key: usize, fresh: Option<usize>) {
         let world = &self.world;
         let (start, length) = (world.now(), world.log_length());
         let name = format!("key-{key}");
@@ -125,7 +125,7 @@ impl User {
         };
         let op = world.history.borrow_mut().begin(operation);
         world.trace(|| format!("op {} of client {}: {kind:?} {name}", op.0, self.id.0));
-        let share = |fault| if fresh { 0.0 } else { world.profile.share(fault) };
+        let share = |fault| if fresh.is_some() { 0.0 } else { world.profile.share(fault) };
         let at_poll = |fault| {
             let share = share(fault) * 2.0;
             self.draw(|random| if random.chance(share) { Some(random.between(2, 7)) } else { None })
@@ -156,7 +156,12 @@ impl User {
             world.executor.sleep(pause).await;
             let key = self.draw(|random| random.place(world.profile.keys));
             let kind = self.choose(key);
-            self.perform(kind, key, false).await;
+            let looks_back = kind != Kind::Read && self.draw(|random| random.chance(0.3));
+            self.perform(kind, key, None).await;
+            // Many programs read at once what they have just changed.
+            if looks_back {
+                self.perform(Kind::Read, key, None).await;
+            }
         }
         world.life(self.id, |life| life.running -= 1);
     }

@@ -18,6 +18,10 @@ pub(crate) struct Life {
     pub(crate) dead: bool,
     /// Log-ins that wait for their answer.
     pub(crate) logging_in: usize,
+    /// The token that it was given last, and until when it is good beyond doubt.
+    pub(crate) token: Option<(String, Duration)>,
+    /// The node behind its connection to the load balancer.
+    pub(crate) connection: Option<usize>,
     /// How far its wall clock is off, in seconds.
     pub(crate) clock: i64,
     /// Whether its tasks were ended, and another client goes on with its work.

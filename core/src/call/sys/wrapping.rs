@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{data, post};
-use crate::call::answer::parse;
 use crate::call::{Answer, Bearer, Call, Replay, Spec};
 use crate::config::check_token;
 use crate::error::Result;
@@ -47,14 +46,21 @@ pub(super) fn wrapped(spec: &Spec, answer: Answer) -> Result<Wrapped> {
 
 /// The wrapping token of a success that was asked for wrapped.
 pub(crate) fn token_of(spec: &Spec, answer: &Answer) -> Result<SecretValue> {
-    parse::<Document>(spec, &answer.response).map(|document| document.wrap_info.token)
+    answer.part(spec, "wrap_info", |mut info| Some(info.take("token")))
 }
 
 /// `POST sys/wrapping/wrap` of nothing that matters. Only the leader can store it: a standby, and a
 /// leader that was deposed, answer 500.
-pub(crate) fn probe(seconds: u64) -> Result<Call<Wrapped>> {
-    let call = wrap(&SecretValue::from(serde_json::json!({"baokit": "who leads?"})), seconds)?;
-    Ok(call.with(|spec| spec.momentary = true))
+pub(crate) fn probe(seconds: u64) -> Result<Call<()>> {
+    #[derive(Serialize)]
+    struct Body {
+        baokit: &'static str,
+    }
+    let call = post("/v1/sys/wrapping/wrap", Replay::Idempotent, &Body { baokit: "who leads?" }, Answer::nothing)?;
+    Ok(call.with(|spec| {
+        spec.wrap_ttl = Some(seconds);
+        spec.momentary = true;
+    }))
 }
 
 /// `POST sys/wrapping/wrap`: wraps a JSON object for so many seconds. It may be sent again: the first

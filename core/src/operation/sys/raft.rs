@@ -4,11 +4,13 @@ use std::io::{Read, Seek, Write};
 use std::sync::{Arc, PoisonError};
 
 use super::Sys;
+use crate::call::sys::Leader;
 use crate::call::sys::raft::{self, AutopilotConfiguration, AutopilotState, Join, RaftConfiguration};
 use crate::config::Origin;
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::http::{Sink, Source};
+use crate::session::nodes::NodeId;
 
 /// The Raft cluster. See [`Sys::raft`].
 #[derive(Debug)]
@@ -34,8 +36,8 @@ impl<'a, H: Host> Raft<'a, H> {
 
     /// The members.
     ///
-    /// End point: `GET sys/storage/raft/configuration`. A node that was removed tells how it was
-    /// before.
+    /// End point: `GET sys/storage/raft/configuration`. A node tells what it knows: one that was
+    /// removed tells how it was then.
     ///
     /// # Errors
     /// [`Code::PermissionDenied`].
@@ -43,8 +45,9 @@ impl<'a, H: Host> Raft<'a, H> {
         self.0.run(raft::configuration()).await
     }
 
-    /// Removes a member, by its id. Removing what is not there is no error. The node itself does not
-    /// learn of it: stop it first, or it goes on answering as it was.
+    /// Removes a member, by its id. Removing what is not there is no error. The node itself goes on:
+    /// it answers reads as things were at that moment, without an end, and sends writes on to the leader
+    /// of that moment as long as that one leads. So stop it first.
     ///
     /// End point: `POST sys/storage/raft/remove-peer`.
     ///
@@ -54,7 +57,8 @@ impl<'a, H: Host> Raft<'a, H> {
         self.0.run(raft::remove_peer(id)?).await
     }
 
-    /// Gives a member a vote.
+    /// Lets autopilot give a member a vote, which it does some seconds later, once the member has been
+    /// well for long enough.
     ///
     /// End point: `POST sys/storage/raft/promote`.
     ///
@@ -64,12 +68,13 @@ impl<'a, H: Host> Raft<'a, H> {
         self.0.run(raft::promote(id)?).await
     }
 
-    /// Takes a member's vote away.
+    /// Lets autopilot take a member's vote away, which it does some seconds later.
     ///
     /// End point: `POST sys/storage/raft/demote`.
     ///
     /// # Errors
-    /// [`Code::RequestRejected`] where it has none; [`Code::Indeterminate`].
+    /// [`Code::RequestRejected`] where it has none, though that passes too at times;
+    /// [`Code::Indeterminate`].
     pub async fn demote(&self, id: &str) -> Result<()> {
         self.0.run(raft::demote(id)?).await
     }
@@ -107,6 +112,9 @@ impl<'a, H: Host> Raft<'a, H> {
     /// Writes a snapshot of everything that the cluster stores, as it comes, and returns the writer.
     /// It holds every secret, encrypted with the key that the unseal key protects.
     ///
+    /// It is the leader's where the client has the leader among its nodes. Any other node, behind a load
+    /// balancer or named with [`Sys::at`], gives what it has itself: the last writes may be missing.
+    ///
     /// The writer is called between two reads from the network and should not block for long. The
     /// client's deadline holds for the whole of it.
     ///
@@ -117,7 +125,11 @@ impl<'a, H: Host> Raft<'a, H> {
     /// [`Code::LocalIo`] where the writer failed; [`Code::PermissionDenied`].
     pub async fn snapshot<W: Write + Send + 'static>(&self, writer: W) -> Result<W> {
         let (sink, writer) = Sink::new(writer);
-        self.0.run(raft::snapshot(sink)).await?;
+        let node = match (self.0.node, self.0.client.settings.nodes()) {
+            (None, [_, _, ..]) => self.0.leader().await.ok().and_then(|leader| self.find(&leader)),
+            (named, _) => named,
+        };
+        Sys { node, ..self.0 }.run(raft::snapshot(sink)).await?;
         let writer = Arc::into_inner(writer).ok_or_else(|| {
             Error::new(Code::Internal).because("the host kept the writer of a snapshot that is complete")
         })?;
@@ -156,14 +168,18 @@ impl<'a, H: Host> Raft<'a, H> {
         if leader.leader_address.is_empty() {
             return Err(Error::new(Code::NoLeader).because("a snapshot is restored at the leader"));
         }
-        let origin = Origin::parse(&leader.leader_address).ok();
-        let node = origin.and_then(|origin| self.0.client.shared.with(|session| session.nodes.find(&origin)));
         // Where a node is named, it has to be the leader.
-        match node.filter(|_| leader.is_self || self.0.node.is_none()) {
+        match self.find(&leader).filter(|_| leader.is_self || self.0.node.is_none()) {
             Some(node) => Sys { node: Some(node), ..self.0 }.run(raft::restore(Source::new(snapshot), force)).await,
             None => Err(Error::new(Code::InvalidNode).about("the leader").because(
                 "a snapshot is restored at the leader, which is not among the client's nodes, or not the named one",
             )),
         }
+    }
+
+    /// The leader, where it is one of the client's nodes.
+    fn find(&self, leader: &Leader) -> Option<NodeId> {
+        let origin = Origin::parse(&leader.leader_address).ok()?;
+        self.0.client.shared.with(|session| session.nodes.find(&origin))
     }
 }

@@ -25,8 +25,25 @@ pub(super) fn check(case: &Case<'_>, found: &mut Vec<Violation>) {
             let invariant = if floor.deleted { Invariant::StaleAfterDelete } else { Invariant::StaleRead };
             let text = format!("the client has seen entry {} of the log before, which is newer", floor.place);
             found.push(violation(invariant, id, op, text));
+        } else if let Some(place) = behind_index(case, op) {
+            let text = format!("the client has seen entry {place} of the log before, of another secret");
+            found.push(violation(Invariant::BehindIndex, id, op, text));
         }
     }
+}
+
+/// What the client has seen of any secret, where servers say how far they are, and the read shows what was
+/// before that. The answer for a missing key says nothing.
+fn behind_index(case: &Case<'_>, op: &Operation) -> Option<usize> {
+    let says = !matches!(op.code(), Some("SECRET_NOT_FOUND" | "VERSION_NOT_FOUND"));
+    if case.era == Era::Silent || !says || !is_read(op) {
+        return None;
+    }
+    let earlier = |other: &&Operation| other.client == op.client && other.end.is_some_and(|end| end < op.start);
+    let all = case.history.operations.iter().enumerate().filter(|(_, other)| earlier(other));
+    let place = all.filter_map(|(id, other)| seen(case, id, other)).map(|floor| floor.place).max()?;
+    let shown = |place| case.timeline.shows(case.log, &op.key, place, &op.kind, &op.outcome);
+    (!(place..op.end_length).any(shown)).then_some(place)
 }
 
 /// How many reads went back behind the making anew of a key, which version numbers can't show.
@@ -46,7 +63,10 @@ fn is_read(op: &Operation) -> bool {
 /// The floor that a read fell below, if it did: no state of the key from there to the read's end shows
 /// what it was answered.
 fn below_floor(case: &Case<'_>, op: &Operation) -> Option<Floor> {
-    if !is_read(op) {
+    // What a version holds never changes; that it was pruned shows nowhere before 2.7, nor that another
+    // client deleted it.
+    let old_version = matches!((&op.kind, &op.outcome), (Kind::ReadPinned(_), Outcome::Read { .. }));
+    if !is_read(op) || (old_version && case.era == Era::Silent) {
         return None;
     }
     let earlier = |other: &&Operation| {
@@ -61,8 +81,10 @@ fn below_floor(case: &Case<'_>, op: &Operation) -> Option<Floor> {
 /// Whether the read's answer is of the same life of the key as the floor.
 fn in_one_epoch(case: &Case<'_>, op: &Operation, floor: Floor) -> bool {
     let epoch = |place| case.timeline.epoch(&op.key, place);
-    let answered = source(case, op).unwrap_or(op.end_length.saturating_sub(1));
-    epoch(answered) == epoch(floor.place)
+    let shown = |place: &usize| case.timeline.shows(case.log, &op.key, *place, &op.kind, &op.outcome);
+    // What is absent has no entry of its own: it is as it was before the floor, if it ever was so.
+    let answered = source(case, op).or_else(|| (0..floor.place).rev().find(shown));
+    answered.is_none_or(|answered| epoch(answered) == epoch(floor.place))
 }
 
 /// The entry that what an operation was told goes back to. The earliest, where several would do.
@@ -74,12 +96,20 @@ fn seen(case: &Case<'_>, id: usize, op: &Operation) -> Option<Floor> {
             Some(Floor { place, deleted: false })
         }
         // Before 2.7 nothing that a client sees tells how far a node is that has deleted.
-        Outcome::Done if case.era == Era::Indexed => {
-            let place = case.made_by(id).find(|(.., entry)| of_versions(&entry.effect))?.0;
+        // Where it was sent twice, the answer may be of the other one, which found nothing to do.
+        Outcome::Done if case.era == Era::Indexed && changes(case, id) == 1 => {
+            // What is carried out later nobody has seen yet.
+            let mut made = case.made_by(id).filter(|(place, ..)| *place < op.end_length);
+            let place = made.find(|(.., entry)| of_versions(&entry.effect))?.0;
             Some(Floor { place, deleted: true })
         }
         _ => source(case, op).map(|place| Floor { place, deleted: false }),
     }
+}
+
+/// How many requests of an operation were not about its token.
+fn changes(case: &Case<'_>, id: usize) -> usize {
+    case.history.sent.iter().filter(|sent| sent.op.is_some_and(|op| op.0 == id) && !sent.of_token).count()
 }
 
 /// The entry that wrote what was read.

@@ -14,6 +14,7 @@ pub(super) fn check(case: &Case<'_>, found: &mut Vec<Violation>) {
             once(case, id, op, Invariant::VersionMadeTwice, found);
         } else if op.kind == Kind::Delete {
             once(case, id, op, Invariant::DeletedTwice, found);
+            late(case, id, op, found);
         } else {
             continue;
         }
@@ -56,6 +57,17 @@ fn once(case: &Case<'_>, id: usize, op: &Operation, invariant: Invariant, found:
     }
     for sends in requests.values().filter(|sends| sends.len() > 1) {
         found.push(violation(invariant, id, op, format!("the sends {sends:?} were all carried out")));
+    }
+}
+
+/// A delete of the newest version that was said to be done and is carried out afterwards takes away what
+/// was written meanwhile. (What the network delivers twice is not the client's doing.)
+fn late(case: &Case<'_>, id: usize, op: &Operation, found: &mut Vec<Violation>) {
+    let done = op.outcome == Outcome::Done;
+    let first = case.made_by(id).find(|(.., entry)| is_change(&entry.effect));
+    if let Some((place, send, _)) = first.filter(|(place, ..)| done && *place >= op.end_length) {
+        let text = format!("send {send} was carried out as entry {place}, after the operation's end");
+        found.push(violation(Invariant::LateDelete, id, op, text));
     }
 }
 

@@ -44,6 +44,11 @@ pub(crate) fn quota(path: &str, retry_after: Option<Duration>) -> Response {
     answer
 }
 
+/// What a standby says of what only the leader can store, and can't be passed on.
+pub(crate) fn internal_error() -> Response {
+    errors(500, "internal error")
+}
+
 /// A proxy that reaches no server.
 pub(crate) fn unavailable(retry_after: Option<Duration>) -> Response {
     let mut headers = vec![("Content-Type".to_owned(), "text/html".to_owned())];

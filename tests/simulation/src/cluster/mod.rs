@@ -202,6 +202,29 @@ impl Cluster {
         Some(state.handle(EPOCH.saturating_add(now), request))
     }
 
+    /// Whether a deletion concerns nothing that the node knows: no such key, none of those versions.
+    pub(crate) fn is_nothing_to(&self, place: usize, now: Duration, request: &Request) -> bool {
+        let mut parts = request.target.trim_start_matches("/v1/secret/").splitn(2, '/');
+        let (Some(kind), Some(key)) = (parts.next(), parts.next()) else { return false };
+        if !matches!((request.method.as_str(), kind), ("DELETE", _) | ("POST", "delete" | "undelete" | "destroy")) {
+            return false;
+        }
+        let look = Request {
+            method: "GET".to_owned(),
+            target: format!("/v1/secret/metadata/{key}"),
+            body: Vec::new(),
+            ..request.clone()
+        };
+        let Some(known) = self.try_out(place, now, &look) else { return false };
+        let parse = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
+        let versions = parse(&known.body).pointer("/data/versions").and_then(|it| it.as_object().cloned());
+        let Some(versions) = versions else { return known.status == 404 };
+        match parse(&request.body).get("versions").and_then(|it| it.as_array()) {
+            Some(asked) => !asked.iter().any(|version| versions.contains_key(&version.to_string())),
+            None => versions.is_empty(),
+        }
+    }
+
     /// How far a node is, as `X-Vault-Index` counts.
     pub(crate) fn index(&self, place: usize) -> u64 {
         // Raft's own entries count as well, so the numbers are not those of the log.

@@ -11,7 +11,7 @@ use baokit_devserver::model::{Request, Response};
 use super::node::{Belief, Power, address};
 use super::{Era, answers, asked_index};
 use crate::history::SendId;
-use crate::tally::Notable;
+use crate::tally::{Fault, Notable};
 use crate::world::World;
 
 /// A request as it arrives at a node.
@@ -127,8 +127,46 @@ fn decide(world: &World, place: usize, inbound: &Inbound) -> Decision {
     match belief {
         Belief::Leads => at_leader(world, place, inbound),
         Belief::Follows(_) | Belief::Alone if inbound.reads => at_standby(world, place, inbound),
-        Belief::Follows(_) | Belief::Alone => to_leader(world, place, inbound),
+        Belief::Follows(_) | Belief::Alone => change_at_standby(world, place, inbound),
     }
+}
+
+/// A standby works on a change with what it has, and passes it on when it comes to write: so what it
+/// refuses, and what changes nothing in its eyes, never reaches the leader.
+fn change_at_standby(world: &World, place: usize, inbound: &Inbound) -> Decision {
+    let now = world.now();
+    let cluster = world.cluster.borrow();
+    let asked = inbound.index.filter(|_| cluster.era == Era::Indexed);
+    if asked.is_some_and(|asked| asked > cluster.index(place)) {
+        drop(cluster);
+        if inbound.forward {
+            world.note(Notable::PassedOnForIndex);
+            return to_leader(world, place, inbound);
+        }
+        world.note(Notable::RefusedForIndex);
+        return Decision::Say(answers::behind());
+    }
+    // Measured: it can't store what it wraps of its own.
+    if inbound.path() == "sys/wrapping/wrap" {
+        return Decision::Say(answers::internal_error());
+    }
+    let behind = cluster.node(place).is_some_and(|node| node.applied < cluster.log.len());
+    if behind && inbound.path().starts_with("secret/") {
+        let answer = cluster.try_out(place, now, &inbound.request).filter(|answer| match answer.status {
+            400 => true,
+            404 => answer.body.starts_with(br#"{"errors":"#),
+            204 => cluster.is_nothing_to(place, now, &inbound.request),
+            _ => false,
+        });
+        if let Some(answer) = answer {
+            let answer = cluster.stamp(place, answer);
+            drop(cluster);
+            world.note(if answer.status == 204 { Notable::DidNothing } else { Notable::JudgedBehind });
+            return Decision::Say(answer);
+        }
+    }
+    drop(cluster);
+    to_leader(world, place, inbound)
 }
 
 fn at_leader(world: &World, place: usize, inbound: &Inbound) -> Decision {
@@ -243,7 +281,7 @@ fn to_leader(world: &World, place: usize, inbound: &Inbound) -> Decision {
         0 => Decision::Hang,
         1 => Decision::Say(answers::no_leader()),
         _ => {
-            world.note(Notable::DeadRedirect);
+            world.note(Notable::FailedForward);
             Decision::Say(answers::redirect(&address(leader), &inbound.request.target))
         }
     }
@@ -255,10 +293,19 @@ async fn pass_on(world: &Rc<World>, leader: usize, inbound: Rc<Inbound>, hops: u
     }
     world.note(Notable::PassedOn);
     world.pause(0, 1).await;
-    match serve(world.clone(), leader, inbound.clone(), hops + 1).await {
-        // The leader died with the request in its hands, which may have been executed.
+    let share = if world.calm.get() { 0.0 } else { world.profile.share(Fault::LostForward) };
+    let reply = match serve(world.clone(), leader, inbound.clone(), hops + 1).await {
+        Reply::Answer(_) if share > 0.0 && world.draw(|random| random.chance(share)) => {
+            world.fault(Fault::LostForward);
+            Reply::Closed
+        }
+        reply => reply,
+    };
+    match reply {
+        // A standby that could not pass a request on sends the client to the leader, whatever became of
+        // the request there: it may have been executed.
         Reply::Closed => {
-            world.note(Notable::DeadRedirect);
+            world.note(Notable::FailedForward);
             Reply::Answer(answers::redirect(&address(leader), &inbound.request.target))
         }
         answer @ Reply::Answer(_) => answer,
@@ -290,7 +337,7 @@ fn lead(world: &Rc<World>, place: usize, inbound: &Inbound) -> Reply {
         }
     }
     if dies {
-        world.fault(crate::tally::Fault::CrashAtCommit);
+        world.fault(Fault::CrashAtCommit);
         world.note(Notable::ExecutedUnanswered);
         crate::faults::crash(world, place);
         return Reply::Closed;

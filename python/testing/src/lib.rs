@@ -1,13 +1,15 @@
-//! The dev server inside the Python process, on a thread of its own, for `baokit.testing`.
+//! The dev server inside the Python process, on a thread of its own: the class behind `baokit.testing`.
+//!
+//! A crate of its own, beside the client's, which carries nothing of it but the line that adds the
+//! class to the one module of the package.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
-
-use crate::types::answer;
 
 /// An OpenBao-compatible server in memory, on 127.0.0.1 and a free port. It protects nothing.
 #[pyclass(module = "baokit.testing", frozen)]
@@ -58,8 +60,10 @@ impl DevServer {
     /// The requests so far, in the order of their answers.
     #[getter]
     fn requests<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        static REQUEST: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let class = REQUEST.import(py, "baokit._answers", "Request")?;
         let requests = self.with(baokit_devserver::DevServer::requests)?;
-        requests.into_iter().map(|it| answer(py, "Request", (it.method, it.target, it.headers, it.status))).collect()
+        requests.into_iter().map(|it| class.call1((it.method, it.target, it.headers, it.status))).collect()
     }
 
     /// Empties the log of requests.

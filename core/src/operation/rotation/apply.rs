@@ -1,0 +1,142 @@
+//! Rotations that change something outside OpenBao as well, such as a database's password: the new value
+//! is staged beside the secret, so that a rotation which was cut off goes on with the same one.
+//!
+//! The stage is the sibling path `PATH.baokit-stage`, a secret of its own: the policy must allow
+//! `create`, `update` and `read` on `MOUNT/data/PATH.baokit-stage` and `delete` on
+//! `MOUNT/metadata/PATH.baokit-stage`. It is deleted with all its versions when the rotation is over. Where
+//! a rotation was given up half-way and nobody resumes it, it stays, and may be deleted by hand; the next
+//! rotation of the secret takes its place.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::call::kv2::{Address, Held};
+use crate::call::metadata;
+use crate::drive::Host;
+use crate::error::{Code, Error, Result};
+use crate::operation::{Operation, ReadOptions};
+use crate::secret::{Secret, SecretValue};
+use crate::uri::path::{Mount, SecretPath};
+
+/// What the name of a stage ends with.
+const SUFFIX: &str = ".baokit-stage";
+
+/// What is changed outside OpenBao along with a secret. Every step may be carried out more than once with
+/// the same values: after a crash, whoever resumes the rotation begins again with `apply`.
+///
+/// An error's text goes into the rotation's error: it must hold no secret.
+pub trait Apply {
+    /// Brings the new value in, such as `ALTER ROLE … PASSWORD`. `old` is the whole secret as it was, where
+    /// there was one; `new` the whole secret as it will be.
+    fn apply(&self, old: Option<&Secret>, new: &SecretValue) -> impl Future<Output = Result<(), ApplyError>>;
+
+    /// Sees whether the new value works, such as by logging in with it.
+    fn test(&self, new: &SecretValue) -> impl Future<Output = Result<(), ApplyError>>;
+
+    /// Brings the old value back, after `apply` or `test` failed, or another writer came first.
+    fn undo(&self, old: Option<&Secret>, new: &SecretValue) -> impl Future<Output = Result<(), ApplyError>>;
+}
+
+/// Why a step of [`Apply`] failed.
+#[derive(Clone, Debug)]
+pub struct ApplyError(String);
+
+impl ApplyError {
+    /// With a reason that holds no secret.
+    #[must_use]
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ApplyError {}
+
+/// Nothing outside OpenBao is changed.
+pub(super) struct Nothing;
+
+impl Apply for Nothing {
+    async fn apply(&self, _old: Option<&Secret>, _new: &SecretValue) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    async fn test(&self, _new: &SecretValue) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    async fn undo(&self, _old: Option<&Secret>, _new: &SecretValue) -> Result<(), ApplyError> {
+        Ok(())
+    }
+}
+
+/// The sibling path where a rotation keeps its new value until it is over.
+pub(super) struct Stage {
+    mount: Mount,
+    path: SecretPath,
+}
+
+impl Stage {
+    pub fn beside(at: Address<'_>) -> Result<Self> {
+        let (mount, path) = at.parts();
+        Ok(Self { mount: Mount::parse(mount)?, path: SecretPath::parse(&format!("{path}{SUFFIX}"))? })
+    }
+
+    fn at(&self) -> Address<'_> {
+        Address::new(&self.mount, &self.path)
+    }
+
+    /// The value that this rotation has staged; else `make`s one and stages it.
+    pub async fn value<H: Host>(
+        &self,
+        operation: &Operation<'_, H>,
+        op: &str,
+        make: impl FnOnce() -> Result<SecretValue>,
+    ) -> Result<SecretValue> {
+        let (held, _) = operation.held(self.at(), None, ReadOptions::new().strong()).await?;
+        if let Held::Data(secret) = &held
+            && let Some(value) = staged(secret, op)
+        {
+            return Ok(value);
+        }
+        let value = make()?;
+        let staged = SecretValue::from(json!({"operation_id": op, "value": value.expose()}));
+        let (version, base) = (held.version(), held.sighting().created);
+        match operation.write_after(self.at(), &staged, version, base).await {
+            Ok(_) => Ok(value),
+            // Another process works on the same rotation: its value counts.
+            Err(error) if error.code() == Code::CasConflict => {
+                match operation.held(self.at(), None, ReadOptions::new().strong()).await?.0 {
+                    Held::Data(secret) => self::staged(&secret, op).ok_or(error),
+                    _ => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes it with all its versions; true where it is gone.
+    pub async fn remove<H: Host>(&self, operation: &Operation<'_, H>) -> bool {
+        operation.run(metadata::delete(self.at())).await.is_ok()
+    }
+}
+
+fn staged(secret: &Secret, op: &str) -> Option<SecretValue> {
+    let data = secret.value.expose();
+    let is_its = data.get("operation_id").and_then(Value::as_str) == Some(op);
+    data.get("value").filter(|_| is_its).map(SecretValue::from)
+}
+
+/// A rotation that could not be applied.
+pub(super) fn failed(secret: &str, what: &str, error: &ApplyError, undone: Result<(), ApplyError>) -> Error {
+    let undone = match undone {
+        Ok(()) => "the old value was brought back".to_owned(),
+        Err(error) => format!("and the old value could not be brought back: {error}"),
+    };
+    Error::new(Code::RotationFailed).about(secret.to_owned()).because(format!("{what} failed: {error}; {undone}"))
+}
