@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn nothing_older_than_what_was_seen_is_admitted() {
-        let mut floors = seen(&[data(5)]);
+        let floors = seen(&[data(5)]);
         assert!(!admits(&floors, &data(4), None));
         assert!(admits(&floors, &data(5), None) && admits(&floors, &data(6), None));
         assert!(!admits(&floors, &of(5, "anew", false), None), "the same number of another time");
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_version_that_is_gone_does_not_come_back_without_a_doubt() {
-        let mut floors = seen(&[data(5)]);
+        let floors = seen(&[data(5)]);
         assert!(admits(&floors, &of(5, "old", true), None));
         let mut floors = seen(&[data(5), of(5, "old", true)]);
         assert!(!admits(&floors, &data(5), None));
