@@ -217,3 +217,129 @@ fn row_of(key: &str) -> usize {
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(version: u64, created: &str, gone: bool) -> Sighting {
+        Sighting::of(version, created, Some(gone))
+    }
+
+    fn data(version: u64) -> Sighting {
+        of(version, "old", false)
+    }
+
+    /// Floors that have seen these, one after the other.
+    fn seen(sightings: &[Sighting]) -> Floors {
+        let mut floors = Floors::default();
+        for sighting in sightings {
+            let since = floors.moves();
+            floors.note("s", sighting, since);
+        }
+        floors
+    }
+
+    fn admits(floors: &Floors, sighting: &Sighting, pin: Option<u64>) -> bool {
+        floors.at("s").admits(sighting, pin)
+    }
+
+    #[test]
+    fn nothing_older_than_what_was_seen_is_admitted() {
+        let floors = seen(&[data(5)]);
+        assert!(!admits(&floors, &data(4), None));
+        assert!(admits(&floors, &data(5), None) && admits(&floors, &data(6), None));
+        assert!(!admits(&floors, &of(5, "anew", false), None), "the same number of another time");
+        assert!(!admits(&floors, &Sighting::default(), None), "a secret that is gone");
+        assert!(admits(&floors, &data(4), Some(4)), "an old version may be asked for");
+        assert!(!admits(&floors, &Sighting::default(), Some(5)), "one that was there is not");
+        assert!(admits(&floors, &Sighting::default(), Some(6)), "it was never seen");
+        assert!(Floor::default().admits(&Sighting::default(), None) && Floor::default().admits(&data(1), None));
+    }
+
+    #[test]
+    fn a_version_that_is_gone_does_not_come_back_without_a_doubt() {
+        let floors = seen(&[data(5)]);
+        assert!(admits(&floors, &of(5, "old", true), None));
+        let mut floors = seen(&[data(5), of(5, "old", true)]);
+        assert!(!admits(&floors, &data(5), None));
+        let since = floors.moves();
+        assert_eq!(floors.settle("s", &data(5), None, since), None);
+        assert!(admits(&floors, &data(5), None), "it was undeleted");
+        assert!(!admits(&floors, &of(5, "old", true), None), "and its deletion is an old story");
+        floors.deleted("s", &[3, 4]);
+        assert!(!admits(&floors, &data(3), Some(3)) && admits(&floors, &of(4, "old", true), Some(4)));
+    }
+
+    #[test]
+    fn only_the_last_states_of_a_secret_are_kept() {
+        let mut floors = Floors::default();
+        floors.deleted("s", &[1, 2, 1]);
+        floors.deleted("s", &(3..10).collect::<Vec<_>>());
+        assert_eq!(floors.at("s").states.len(), STATES);
+        assert_eq!((floors.at("s").state(2), floors.at("s").state(1)), (None, Some(true)));
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_can_only_add_to_what_was_seen_meanwhile() {
+        let mut floors = seen(&[data(5)]);
+        let since = floors.moves();
+        floors.note("s", &of(5, "old", true), since);
+        floors.note("s", &data(5), since);
+        assert!(!admits(&floors, &data(5), None), "its deletion was seen later");
+        floors.note("s", &data(6), since);
+        assert_eq!(floors.at("s").version, 6);
+        floors.settle("s", &data(8), None, since);
+        assert_eq!(floors.at("s").version, 8, "a strong read may add too");
+        assert_eq!(floors.settle("s", &data(2), None, since), None);
+        assert_eq!(floors.at("s").version, 8, "and may not lower what rose since it began");
+    }
+
+    #[test]
+    fn a_strong_read_lowers_the_floor_and_says_from_where() {
+        let mut floors = seen(&[data(5), of(5, "old", true)]);
+        let since = floors.moves();
+        assert_eq!(floors.settle("s", &of(2, "anew", false), None, since), Some(5));
+        assert!(admits(&floors, &of(2, "anew", false), None));
+        assert!(!admits(&floors, &data(5), None), "it may be what was there before");
+        assert!(admits(&floors, &of(6, "anew", false), None));
+        let since = floors.moves();
+        assert_eq!(floors.settle("s", &Sighting::default(), None, since), Some(2));
+        assert!(admits(&floors, &Sighting::default(), None));
+    }
+
+    #[test]
+    fn a_pinned_read_says_nothing_of_the_newest_version() {
+        let mut floors = seen(&[data(5)]);
+        for sighting in [Sighting::default(), data(3)] {
+            let since = floors.moves();
+            assert_eq!(floors.settle("s", &sighting, Some(3), since), None);
+            let since = floors.moves();
+            assert_eq!(floors.settle("s", &Sighting::default(), Some(5), since), None);
+        }
+        assert_eq!(floors.at("s").version, 5);
+    }
+
+    #[test]
+    fn what_is_known_moves_nothing_and_everyday_reads_of_one_secret_do_not_disturb_another() {
+        let mut floors = seen(&[data(5)]);
+        let before = floors.moves();
+        for sighting in [data(5), data(4), Sighting::default()] {
+            floors.note("s", &sighting, before);
+        }
+        assert_eq!(floors.moves(), before);
+        floors.note("other", &data(1), before);
+        assert_eq!(floors.settle("s", &data(2), None, before), Some(5), "the other's rise does not count here");
+    }
+
+    #[test]
+    fn no_more_secrets_are_remembered_than_the_table_holds_however_they_were_read() {
+        let mut floors = Floors::default();
+        for i in 0..2 * ROWS * ROW {
+            let since = floors.moves();
+            floors.settle(&i.to_string(), &data(1), None, since);
+        }
+        assert!(floors.rows.iter().all(|row| row.len() <= ROW));
+        assert_eq!(floors.at(&(2 * ROWS * ROW - 1).to_string()).version, 1, "the last is there");
+    }
+}

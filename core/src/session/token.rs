@@ -348,3 +348,106 @@ impl Tokens {
         std::mem::take(&mut self.moved)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn grant(name: &str, seconds: u64, renewable: bool) -> Grant {
+        Grant { token: SecretString::from(name.to_owned()), lease_duration: seconds, renewable }
+    }
+
+    /// Tokens of an AppRole that logged in at 0 for 300 s, with a threshold of 60 s.
+    fn logged_in(renewable: bool) -> Tokens {
+        let credential = Credential::app_role("role", "secret").unwrap();
+        let mut tokens = Tokens::new(Some(credential), 60 * SECOND);
+        let Ok(Need::LogIn(ticket, _)) = tokens.need(Duration::ZERO, Rules::default()) else { panic!("a log-in") };
+        tokens.land(ticket, grant("one", 300, renewable), Duration::ZERO);
+        tokens
+    }
+
+    /// What there is to do at this moment, in a word.
+    fn need(tokens: &mut Tokens, seconds: u32) -> &'static str {
+        match tokens.need(SECOND * seconds, Rules::default()) {
+            Ok(Need::Use(..)) => "use",
+            Ok(Need::LogIn(..)) => "log in",
+            Ok(Need::Refresh(refresh, ..)) if refresh.renews.is_some() => "renew",
+            Ok(Need::Refresh(..)) => "replace",
+            Ok(Need::Join(..)) => "join",
+            Err(_) => "error",
+        }
+    }
+
+    /// Begins a refresh and ends it so.
+    fn refresh(tokens: &mut Tokens, seconds: u32, outcome: Refreshed) {
+        let now = SECOND * seconds;
+        let Ok(Need::Refresh(refresh, _, generation)) = tokens.need(now, Rules::default()) else { panic!("a refresh") };
+        tokens.refreshed(refresh.ticket, generation, outcome, now);
+    }
+
+    #[test]
+    fn a_token_is_used_renewed_by_one_while_others_use_it_and_waited_for_only_at_its_end() {
+        let mut tokens = logged_in(true);
+        assert_eq!(need(&mut tokens, 239), "use");
+        assert_eq!(need(&mut tokens, 240), "renew");
+        assert_eq!(need(&mut tokens, 241), "use", "one renews it");
+        assert_eq!(need(&mut tokens, 247), "renew", "whoever did has not moved for its lease");
+        assert_eq!(need(&mut tokens, 270), "log in");
+        assert_eq!(need(&mut tokens, 271), "join");
+    }
+
+    #[test]
+    fn a_renewal_counts_from_when_it_was_asked_for() {
+        let mut tokens = logged_in(true);
+        refresh(&mut tokens, 240, Refreshed::Renewed(grant("one", 300, true), 238 * SECOND));
+        assert_eq!((need(&mut tokens, 238 + 239), need(&mut tokens, 238 + 240)), ("use", "renew"));
+    }
+
+    #[test]
+    fn what_can_not_be_renewed_is_replaced_at_the_same_time_before_its_end() {
+        let mut tokens = logged_in(false);
+        assert_eq!((need(&mut tokens, 239), need(&mut tokens, 240)), ("use", "replace"));
+        let mut tokens = logged_in(true);
+        refresh(&mut tokens, 240, Refreshed::Refused);
+        assert_eq!(need(&mut tokens, 240), "replace");
+        let mut tokens = logged_in(true);
+        refresh(&mut tokens, 240, Refreshed::Renewed(grant("one", 90, true), 240 * SECOND));
+        assert_eq!((need(&mut tokens, 240 + 59), need(&mut tokens, 240 + 60)), ("use", "replace"));
+    }
+
+    #[test]
+    fn a_renewal_without_an_answer_is_tried_again_in_a_quarter_of_what_is_left() {
+        let mut tokens = logged_in(true);
+        refresh(&mut tokens, 250, Refreshed::NotNow);
+        assert_eq!((need(&mut tokens, 254), need(&mut tokens, 255)), ("use", "renew"));
+        let mut tokens = logged_in(true);
+        refresh(&mut tokens, 269, Refreshed::NotNow);
+        assert_eq!(need(&mut tokens, 269), "use", "not at once");
+    }
+
+    #[test]
+    fn a_refresh_that_ends_late_changes_no_token_that_came_since() {
+        let mut tokens = logged_in(true);
+        let Ok(Need::Refresh(refresh, _, generation)) = tokens.need(240 * SECOND, Rules::default()) else {
+            panic!("a refresh")
+        };
+        assert!(tokens.evict(generation, Rules::default()));
+        let Ok(Need::Join(ticket, _)) = tokens.need(241 * SECOND, Rules::default()) else { panic!("it is waited for") };
+        assert_eq!(ticket, refresh.ticket);
+        let late = Refreshed::Renewed(grant("one", 3000, true), 240 * SECOND);
+        tokens.refreshed(refresh.ticket, generation, late, 242 * SECOND);
+        assert!(tokens.has_moved(ticket) && tokens.failure(ticket, SECOND).is_none());
+        assert_eq!(need(&mut tokens, 242), "log in", "the one that was renewed is dead");
+    }
+
+    #[test]
+    fn a_token_without_an_end_and_one_that_was_given_are_just_used() {
+        let mut tokens = logged_in(true);
+        refresh(&mut tokens, 240, Refreshed::Renewed(grant("one", 0, false), 240 * SECOND));
+        assert_eq!(need(&mut tokens, 1_000_000), "use");
+        let mut tokens = Tokens::new(Some(Credential::token("given")), 60 * SECOND);
+        assert_eq!(need(&mut tokens, 1_000_000), "use");
+    }
+}
