@@ -57,7 +57,7 @@ impl Story {
 
     /// An entry of the log, made by a new request of this operation, or by somebody else.
     fn entry(&mut self, op: Option<OpId>, cas: Option<u64>, effect: Effect) {
-        let (at, by) = (self.tick(), op.map(|op| self.history.send(Some(op), cas, false)));
+        let (at, by) = (self.tick(), op.map(|op| self.history.send(Some(op), cas, false, None)));
         self.log.push(Entry { at, by, effect });
     }
 
@@ -225,7 +225,7 @@ fn a_conflict_is_another_writer_s_doing() {
     // The version never was another one.
     let mut story = Story::new();
     let op = story.begin(ME, Kind::Put { cas: Some(0) });
-    story.history.send(Some(op), Some(0), false);
+    story.history.send(Some(op), Some(0), false, None);
     story.end(op, failed("CAS_CONFLICT"));
     assert_eq!(story.breaches(), [Invariant::FalseConflict]);
     // Its own write moved it.
@@ -237,7 +237,7 @@ fn a_conflict_is_another_writer_s_doing() {
     // Somebody else did.
     let mut story = Story::new();
     let op = story.begin(ME, Kind::Put { cas: Some(0) });
-    story.history.send(Some(op), Some(0), false);
+    story.history.send(Some(op), Some(0), false, None);
     story.foreign(1);
     story.end(op, failed("CAS_CONFLICT"));
     assert_eq!(story.breaches(), []);
@@ -310,8 +310,8 @@ fn when_all_is_mended_a_read_that_follows_another_is_one_request() {
     for (before, requests, found) in [(0, 5, vec![]), (2, 1, vec![]), (2, 2, vec![Invariant::NeverSettles])] {
         let op = story.begin(OTHER, Kind::Read);
         story.history.operations[op.0].fresh = Some(before);
-        story.history.send(Some(op), None, true);
-        (0..requests).for_each(|_| _ = story.history.send(Some(op), None, false));
+        story.history.send(Some(op), None, true, None);
+        (0..requests).for_each(|_| _ = story.history.send(Some(op), None, false, None));
         story.end(op, read(1));
         assert_eq!(story.breaches(), found);
     }
