@@ -241,6 +241,12 @@ impl Tokens {
         if !self.end(ticket) {
             return;
         }
+        if let Refreshed::Replaced(grant, sent) = outcome {
+            // Also where the token before it has died meanwhile: those who joined wait for this one.
+            let lease = self.lease(grant.lease_duration, grant.renewable, sent);
+            self.put(Arc::new(grant.token), lease);
+            return;
+        }
         let Some(before) = self.token.as_ref().filter(|token| token.generation == generation).and_then(|it| it.lease)
         else {
             return;
@@ -254,11 +260,7 @@ impl Tokens {
                     lease
                 })
             }
-            Refreshed::Replaced(grant, sent) => {
-                let lease = self.lease(grant.lease_duration, grant.renewable, sent);
-                self.put(Arc::new(grant.token), lease);
-                return;
-            }
+            Refreshed::Replaced(..) => return,
             Refreshed::Refused => Some(Lease { renewable: false, refresh_from: now, ..before }),
             Refreshed::NotNow => Some(Lease { refresh_from: later, ..before }),
         };
