@@ -29,8 +29,9 @@ const ESTABLISHED: Duration = Duration::from_secs(6);
 /// What one client may send while nobody answers.
 const MOST: f64 = 3.0;
 
-/// What an operation needs for itself when the cluster is back: whose deadline comes within it, may fail.
-const GRACE: Duration = Duration::from_secs(2);
+/// What an operation may need for itself when the cluster is back, as much as one request: whose deadline comes within it
+/// may fail.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How long the operations go on after the return.
 const AFTER: Duration = Duration::from_secs(3);
@@ -200,7 +201,7 @@ fn judge(history: &[Operation], lines: &[Line], returned: Duration, report: &mut
     let mut texts = Vec::new();
     for line in lines {
         let all = history.iter().filter(|operation| operation.client == line.actor.number);
-        let (mut begun, mut failed, mut wrong) = (0, BTreeMap::<&str, usize>::new(), 0);
+        let (mut begun, mut failed, mut wrong, mut short) = (0, BTreeMap::<&str, usize>::new(), 0, 0);
         for operation in all {
             begun += 1;
             let late = operation.end > operation.start + line.deadline + GRACE;
@@ -209,10 +210,12 @@ fn judge(history: &[Operation], lines: &[Line], returned: Duration, report: &mut
             }
             let Outcome::Failed(code, text) = &operation.outcome else { continue };
             *failed.entry(code.as_str()).or_default() += 1;
-            if operation.start + line.deadline > returned + GRACE {
+            let deadline = operation.start + line.deadline;
+            short += usize::from(deadline > returned && deadline <= returned + GRACE);
+            if deadline > returned + GRACE {
                 wrong += 1;
                 if wrong <= 5 {
-                    let left = (operation.start + line.deadline).saturating_sub(returned).as_secs_f64();
+                    let left = deadline.saturating_sub(returned).as_secs_f64();
                     report.violation(format_args!("it failed with {left:.1} s left after the return: {text}"));
                 } else {
                     report.count += 1;
@@ -221,7 +224,10 @@ fn judge(history: &[Operation], lines: &[Line], returned: Duration, report: &mut
         }
         let failed: Vec<String> = failed.iter().map(|(code, count)| format!("{count} {code}")).collect();
         let failed = if failed.is_empty() { "none failed".to_owned() } else { failed.join(", ") };
-        texts.push(format!("{begun} begun, {failed}, {wrong} of them with time left"));
+        texts.push(format!(
+            "{begun} begun, {failed}; {short} of them with less than {} s left at the return, {wrong} with more",
+            GRACE.as_secs()
+        ));
     }
     texts
 }
