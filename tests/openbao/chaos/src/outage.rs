@@ -1,8 +1,8 @@
 //! A total outage, while operations are begun as if nothing had happened: what reaches the cluster of it, and what
 //! becomes of the operations when the cluster is back.
 //!
-//! A client has one deadline for all its operations, so there are two clients, each with as many operations a second as
-//! asked for, and each is judged alone. Both stand behind forwarders of their own, which count what arrives: connections,
+//! A client has one deadline for all its operations, so there are two clients, each with half of the operations, and each
+//! is judged alone. Both stand behind forwarders of their own, which count what arrives: connections,
 //! and requests on connections that were there before.
 
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ struct Line {
     gates: Vec<Forwarder>,
 }
 
-/// One outage of so many seconds in each of these ways, while each client begins `rate` operations a second.
+/// One outage of so many seconds in each of these ways, while `rate` operations a second are begun.
 ///
 /// # Errors
 /// Where the cluster does not come up, or not back.
@@ -99,7 +99,7 @@ async fn one(cluster: &Cluster, way: OutageWay, length: Duration, rate: u64, rep
     let mut work = JoinSet::new();
     let end = tokio::sync::watch::Sender::new(false);
     for line in &lines {
-        work.spawn(begin_all(line.actor.clone(), way, rate, end.subscribe()));
+        work.spawn(begin_all(line.actor.clone(), way, rate.div_ceil(DEADLINES.len() as u64), end.subscribe()));
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
 
