@@ -23,6 +23,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     rustls::crypto::ring::default_provider().install_default().map_err(|_| "another provider is installed")?;
     let (count, rest): (u64, u64) = (env::var("COUNT")?.parse()?, env::var("REST_MS")?.parse()?);
     let (mount, token, ca) = (env::var("MOUNT")?, env::var("TOKEN")?, env::var("CACERT")?);
+    // Where it writes.
+    let run = env::var("RUN")?;
     let mut clients = Vec::new();
     for url in env::var("URLS")?.split(',') {
         let mut settings = VaultClientSettingsBuilder::default();
@@ -31,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut out = io::stdout();
     for number in 0..count {
-        let (path, value) = (format!("peers/vaultrs/{}", number / ROUNDS), number.to_string());
+        let (path, value) = (format!("peers/{run}/{}", number / ROUNDS), number.to_string());
         let at = |offset: u64| clients.get(((number + offset) % clients.len() as u64) as usize).ok_or("no nodes");
         let data = HashMap::from([("v", value.as_str())]);
         match kv2::set(at(0)?, &mount, &path, &data).await {

@@ -18,8 +18,9 @@ ROUNDS = 10
 def main():
     mount, token, ca = os.environ["MOUNT"], os.environ["TOKEN"], os.environ["CACERT"]
     clients = [hvac.Client(url=url, token=token, verify=ca, timeout=5) for url in os.environ["URLS"].split(",")]
+    run = os.environ["RUN"]  # Where it writes.
     for number in range(int(os.environ["COUNT"])):
-        path, value = f"peers/hvac/{number // ROUNDS}", str(number)
+        path, value = f"peers/{run}/{number // ROUNDS}", str(number)
         writer, reader = (clients[(number + offset) % len(clients)].secrets.kv.v2 for offset in (0, 1))
         try:
             made = writer.create_or_update_secret(path=path, secret={"v": value}, mount_point=mount)

@@ -20,6 +20,11 @@ const POLL_LIMIT: Duration = Duration::from_secs(1);
 /// How long any other request may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// What reqwest needs before it makes any client here. The second caller in one process finds it done.
+pub(crate) fn provide_cryptography() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// A client with the root token.
 #[derive(Clone)]
 pub(crate) struct Bare {
@@ -30,8 +35,7 @@ pub(crate) struct Bare {
 
 impl Bare {
     pub(crate) fn new(cluster: &Cluster) -> Result<Self> {
-        // The second caller in one process finds it set.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        provide_cryptography();
         let certificate = reqwest::Certificate::from_pem(cluster.ca_pem()?.as_bytes()).map_err(unusable)?;
         let builder = reqwest::Client::builder().tls_certs_only([certificate]).no_proxy();
         let http = builder.redirect(reqwest::redirect::Policy::none()).build().map_err(unusable)?;

@@ -66,7 +66,7 @@ enum Command {
         /// How long
         #[arg(long, default_value_t = 60)]
         seconds: u64,
-        /// How many operations each of the two clients begins in a second
+        /// How many operations are begun in a second, half of them by each of two clients
         #[arg(long, default_value_t = 100)]
         rate: u64,
         /// What happens to the nodes; one outage for each

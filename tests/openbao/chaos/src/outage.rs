@@ -1,8 +1,8 @@
 //! A total outage, while operations are begun as if nothing had happened: what reaches the cluster of it, and what
 //! becomes of the operations when the cluster is back.
 //!
-//! A client has one deadline for all its operations, so there are two clients, each with as many operations a second as
-//! asked for, and each is judged alone. Both stand behind forwarders of their own, which count what arrives: connections,
+//! A client has one deadline for all its operations, so there are two clients, each with half of the operations, and each
+//! is judged alone. Both stand behind forwarders of their own, which count what arrives: connections,
 //! and requests on connections that were there before.
 
 use std::collections::BTreeMap;
@@ -29,8 +29,9 @@ const ESTABLISHED: Duration = Duration::from_secs(6);
 /// What one client may send while nobody answers.
 const MOST: f64 = 3.0;
 
-/// What an operation needs for itself when the cluster is back: whose deadline comes within it, may fail.
-const GRACE: Duration = Duration::from_secs(2);
+/// What an operation may need for itself when the cluster is back, as much as one request: whose deadline comes within it
+/// may fail.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How long the operations go on after the return.
 const AFTER: Duration = Duration::from_secs(3);
@@ -62,7 +63,7 @@ struct Line {
     gates: Vec<Forwarder>,
 }
 
-/// One outage of so many seconds in each of these ways, while each client begins `rate` operations a second.
+/// One outage of so many seconds in each of these ways, while `rate` operations a second are begun.
 ///
 /// # Errors
 /// Where the cluster does not come up, or not back.
@@ -98,7 +99,7 @@ async fn one(cluster: &Cluster, way: OutageWay, length: Duration, rate: u64, rep
     let mut work = JoinSet::new();
     let end = tokio::sync::watch::Sender::new(false);
     for line in &lines {
-        work.spawn(begin_all(line.actor.clone(), way, rate, end.subscribe()));
+        work.spawn(begin_all(line.actor.clone(), way, rate.div_ceil(DEADLINES.len() as u64), end.subscribe()));
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
 
@@ -200,7 +201,7 @@ fn judge(history: &[Operation], lines: &[Line], returned: Duration, report: &mut
     let mut texts = Vec::new();
     for line in lines {
         let all = history.iter().filter(|operation| operation.client == line.actor.number);
-        let (mut begun, mut failed, mut wrong) = (0, BTreeMap::<&str, usize>::new(), 0);
+        let (mut begun, mut failed, mut wrong, mut short) = (0, BTreeMap::<&str, usize>::new(), 0, 0);
         for operation in all {
             begun += 1;
             let late = operation.end > operation.start + line.deadline + GRACE;
@@ -209,10 +210,12 @@ fn judge(history: &[Operation], lines: &[Line], returned: Duration, report: &mut
             }
             let Outcome::Failed(code, text) = &operation.outcome else { continue };
             *failed.entry(code.as_str()).or_default() += 1;
-            if operation.start + line.deadline > returned + GRACE {
+            let deadline = operation.start + line.deadline;
+            short += usize::from(deadline > returned && deadline <= returned + GRACE);
+            if deadline > returned + GRACE {
                 wrong += 1;
                 if wrong <= 5 {
-                    let left = (operation.start + line.deadline).saturating_sub(returned).as_secs_f64();
+                    let left = deadline.saturating_sub(returned).as_secs_f64();
                     report.violation(format_args!("it failed with {left:.1} s left after the return: {text}"));
                 } else {
                     report.count += 1;
@@ -221,7 +224,10 @@ fn judge(history: &[Operation], lines: &[Line], returned: Duration, report: &mut
         }
         let failed: Vec<String> = failed.iter().map(|(code, count)| format!("{count} {code}")).collect();
         let failed = if failed.is_empty() { "none failed".to_owned() } else { failed.join(", ") };
-        texts.push(format!("{begun} begun, {failed}, {wrong} of them with time left"));
+        texts.push(format!(
+            "{begun} begun, {failed}; {short} of them with less than {} s left at the return, {wrong} with more",
+            GRACE.as_secs()
+        ));
     }
     texts
 }

@@ -202,6 +202,8 @@ fn start(cluster: &Cluster, peer: &Peer, count: u64, rest: u64) -> Result<Child>
     command.args(&peer.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     command.env("URLS", cluster.urls().join(",")).env("CACERT", cluster.ca_file()).env("MOUNT", MOUNT);
     command.env("TOKEN", cluster.root_token()?.expose_str()?);
+    // A value counts as written where it is found, so each run has secrets of its own.
+    command.env("RUN", format!("{}-{count}", peer.name));
     command.env("COUNT", count.to_string()).env("REST_MS", rest.to_string());
     command.spawn().map_err(|error| unusable(&peer.program, error))
 }

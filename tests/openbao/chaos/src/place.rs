@@ -3,7 +3,7 @@
 
 use std::env;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,7 @@ where
     let folder = folder();
     let options = Options { nodes: Some(3), version: Some(version.as_str().to_owned()), ..Options::default() };
     say(format_args!("a cluster of OpenBao {version} in {}", folder.display()));
+    let _guard = Guard(folder.clone());
     let up = Cluster::up(&folder, &options, &|_| ());
     let run = async {
         let cluster = up.await?;
@@ -47,12 +48,35 @@ where
         result = run => result,
         stopped = interrupted() => Err(stopped),
     };
-    // A stopped process ends when it is told to end only after it was continued; `down` sees to that.
-    if let Ok(cluster) = Cluster::open(&folder) {
+    remove(&folder).await?;
+    result
+}
+
+async fn remove(folder: &Path) -> Result<()> {
+    if let Ok(cluster) = Cluster::open(folder) {
         cluster.down(true).await?;
     }
-    let _ = std::fs::remove_dir_all(&folder);
-    result
+    let _ = std::fs::remove_dir_all(folder);
+    Ok(())
+}
+
+/// Removes the cluster where the body panics: its processes are not ours, and would outlive us.
+struct Guard(PathBuf);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let folder = self.0.clone();
+        // A thread of its own, since this one may be a runtime's.
+        let removal = std::thread::spawn(move || {
+            if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                let _ = runtime.block_on(remove(&folder));
+            }
+        });
+        let _ = removal.join();
+    }
 }
 
 fn folder() -> PathBuf {

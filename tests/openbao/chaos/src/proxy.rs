@@ -10,6 +10,7 @@ use ha_cluster::{Cluster, Error, Result};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use crate::bare::provide_cryptography;
 use crate::place::{until, within};
 use crate::say;
 
@@ -73,6 +74,7 @@ impl Toxiproxy {
         command.args(["-host", "127.0.0.1", "-port", &port.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let child = command.spawn().map_err(failed)?;
+        provide_cryptography();
         let http = reqwest::Client::builder().no_proxy().timeout(READY).build().map_err(failed)?;
         let api = format!("http://127.0.0.1:{port}");
         let mut proxy = Self { _child: child, http, api, urls: Vec::new() };
