@@ -87,8 +87,11 @@ impl Apply for TwoRoles {
 
     /// Takes the new password away. The one before it was replaced already, and the secret does not name this role.
     async fn undo(&self, _old: Option<&Secret>, new: &SecretValue) -> Result<(), ApplyError> {
-        let (role, _) = parts(new.expose())?;
-        self.set_password(role, None).await
+        match parts(new.expose()) {
+            Ok((role, _)) => self.set_password(role, None).await,
+            // Nothing was applied.
+            Err(_) => Ok(()),
+        }
     }
 }
 

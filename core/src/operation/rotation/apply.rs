@@ -35,7 +35,8 @@ pub trait Apply {
     fn test(&self, new: &SecretValue) -> impl Future<Output = Result<(), ApplyError>>;
 
     /// Brings the old value back, after `apply` or `test` failed, another writer came first, or the secret
-    /// could not be written. Where it fails, the rotation stays as it is, to be resumed.
+    /// could not be written. It is called too where `apply` has changed nothing, which is no failure. Where it
+    /// fails, the rotation stays as it is, to be resumed.
     fn undo(&self, old: Option<&Secret>, new: &SecretValue) -> impl Future<Output = Result<(), ApplyError>>;
 }
 
