@@ -120,14 +120,18 @@ impl Client {
         self.core.rotate(uri.as_ref(), value).await
     }
 
-    /// A new rotation that any process can resume by its operation id, to a generated value unless another
-    /// is given; for [`Client::rotate_with`].
+    /// A new rotation that any process can resume by its operation id, for [`Client::rotate_with`]: to a
+    /// generated value of 32 letters and digits unless something else is said.
     pub fn rotation(&self) -> Rotation {
         self.core.rotation()
     }
 
     /// A rotation that was begun before, by this process or another: it goes on from what the server holds,
-    /// and does nothing where it is over.
+    /// and does nothing where it is over. It takes the lease at once: whoever resumes a rotation says that
+    /// the process that was at work on it is gone.
+    ///
+    /// Say again what it rotates to (a value, a generator, how to make the secret): a value that was not
+    /// written before is given or made anew.
     pub fn resume_rotation(&self, operation_id: impl Into<String>) -> Rotation {
         self.core.resume_rotation(operation_id)
     }
@@ -164,7 +168,38 @@ impl Client {
         self.core.rotate_with(uri.as_ref(), rotation).await
     }
 
-    /// The same along with something outside OpenBao, such as a database's password; see [`Apply`].
+    /// The same along with something outside OpenBao, such as a database's password; see [`Apply`]. All steps
+    /// together have the client's deadline: where applying and testing take longer, they are undone.
+    ///
+    /// ```no_run
+    /// use baokit::{Apply, ApplyError, Secret, SecretValue};
+    ///
+    /// struct Database;
+    ///
+    /// impl Apply for Database {
+    ///     async fn apply(&self, old: Option<&Secret>, new: &SecretValue) -> Result<(), ApplyError> {
+    ///         // ALTER ROLE …
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn test(&self, new: &SecretValue) -> Result<(), ApplyError> {
+    ///         Err(ApplyError::new("the new password does not let anybody in"))
+    ///     }
+    ///
+    ///     async fn undo(&self, old: Option<&Secret>, new: &SecretValue) -> Result<(), ApplyError> {
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # async fn example(client: baokit::Client) -> baokit::Result<()> {
+    /// let uri = "openbao+kv2://secret/app/database#password";
+    /// client.rotate_applied(uri, &client.rotation(), &Database).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The program `rotate-postgres` among the examples does it for real, with [`Rotation::make`] for a secret
+    /// that names one of two database users in turn.
     ///
     /// # Errors
     /// Those of [`Client::rotate_with`]; [`RotationFailed`](crate::Code::RotationFailed) where a step outside

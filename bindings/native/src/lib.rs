@@ -40,7 +40,8 @@ pub use baokit_core::error::{Code, Error, Family, Result};
 pub use baokit_core::sys;
 pub use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
 pub use baokit_core::{
-    Change, MAX_DEPTH, ReadOptions, Renewal, Secret, SecretValue, TokenInfo, Version, Versions, Written,
+    Apply, ApplyError, Change, Generator, MAX_DEPTH, ReadOptions, Renewal, Rotated, Rotation, Secret, SecretValue,
+    TokenInfo, Version, Versions, Written,
 };
 pub use builder::Builder;
 pub use client::{Client, Sys};

@@ -2,12 +2,14 @@
 //!
 //! The plan is a pure function, so that any process that reads the same version plans the same
 //! write; the check-and-set parameter lets one of them through. [`protocol`] records it around that, so
-//! that a rotation can be resumed.
+//! that a rotation can be resumed, and [`steps`] carries out what is recorded.
 
 mod apply;
 mod generator;
 mod protocol;
 mod record;
+mod request;
+mod steps;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -19,7 +21,7 @@ use crate::uri::SecretUri;
 
 pub use apply::{Apply, ApplyError};
 pub use generator::Generator;
-pub use protocol::{Rotated, Rotation};
+pub use request::{Rotated, Rotation};
 
 /// A write or rotation that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -200,7 +200,7 @@ impl<H: Host> Operation<'_, H> {
 }
 
 /// Whether OpenBao stores the one as the other: its numbers are `float64`.
-fn is_stored_as(written: &Value, stored: &Value) -> bool {
+pub(super) fn is_stored_as(written: &Value, stored: &Value) -> bool {
     match (written, stored) {
         (Value::Number(written), Value::Number(stored)) => written == stored || written.as_f64() == stored.as_f64(),
         (Value::Array(written), Value::Array(stored)) => {

@@ -309,6 +309,17 @@ async fn depose(world: &Rc<World>, place: usize, more: Duration) {
     }
     world.executor.sleep(more).await;
     resume(world, place, true);
+    // Clients turn to it where they can't reach the others for a while.
+    let others: Vec<_> = (0..world.cluster.borrow().nodes.len()).filter(|other| *other != place).collect();
+    if world.calm.get() || !world.draw(|random| random.chance(0.5)) {
+        return;
+    }
+    for other in others {
+        let length = world.draw(|random| random.millis(20, 400));
+        let set = |on| move |world: &World, place| change(world, place, |node| node.unreachable = on);
+        let start = move |world: &Rc<World>, place| set(true)(world, place);
+        begin(world, Fault::ClientPartition, other, length, start, set(false));
+    }
 }
 
 fn remove(world: &Rc<World>, place: usize) {

@@ -99,7 +99,7 @@ fn some(random: &mut Random, share: f64, weight: u32) -> Vec<u32> {
 /// What takes long to come about, or hurts at one moment only, is put in more often.
 fn emphasis(fault: Fault) -> u32 {
     match fault {
-        Fault::Deposed => 5,
+        Fault::Deposed => 12,
         Fault::CrashAtCommit | Fault::LostForward | Fault::Removed => 3,
         Fault::TokenRevoked | Fault::LostAnswer => 2,
         _ => 1,

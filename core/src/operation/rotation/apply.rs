@@ -34,7 +34,9 @@ pub trait Apply {
     /// Sees whether the new value works, such as by logging in with it.
     fn test(&self, new: &SecretValue) -> impl Future<Output = Result<(), ApplyError>>;
 
-    /// Brings the old value back, after `apply` or `test` failed, or another writer came first.
+    /// Brings the old value back, after `apply` or `test` failed, another writer came first, or the secret
+    /// could not be written. It is called too where `apply` has changed nothing, which is no failure. Where it
+    /// fails, the rotation stays as it is, to be resumed.
     fn undo(&self, old: Option<&Secret>, new: &SecretValue) -> impl Future<Output = Result<(), ApplyError>>;
 }
 
@@ -91,52 +93,50 @@ impl Stage {
         Address::new(&self.mount, &self.path)
     }
 
-    /// The value that this rotation has staged; else `make`s one and stages it.
+    /// The value that this rotation has staged, where it has.
+    pub async fn staged<H: Host>(&self, operation: &Operation<'_, H>, op: &str) -> Result<Option<SecretValue>> {
+        Ok(staged(&self.held(operation).await?, op))
+    }
+
+    /// The value that this rotation has staged; else `value` is staged.
     pub async fn value<H: Host>(
         &self,
         operation: &Operation<'_, H>,
         op: &str,
-        make: impl FnOnce() -> Result<SecretValue>,
+        value: SecretValue,
     ) -> Result<SecretValue> {
-        let (held, _) = operation.held(self.at(), None, ReadOptions::new().strong()).await?;
-        if let Held::Data(secret) = &held
-            && let Some(value) = staged(secret, op)
-        {
+        let held = self.held(operation).await?;
+        if let Some(value) = staged(&held, op) {
             return Ok(value);
         }
-        let value = make()?;
-        let staged = SecretValue::from(json!({"operation_id": op, "value": value.expose()}));
+        let data = SecretValue::from(json!({"operation_id": op, "value": value.expose()}));
         let (version, base) = (held.version(), held.sighting().created);
-        match operation.write_after(self.at(), &staged, version, base).await {
+        match operation.write_after(self.at(), &data, version, base).await {
             Ok(_) => Ok(value),
             // Another process works on the same rotation: its value counts.
             Err(error) if error.code() == Code::CasConflict => {
-                match operation.held(self.at(), None, ReadOptions::new().strong()).await?.0 {
-                    Held::Data(secret) => self::staged(&secret, op).ok_or(error),
-                    _ => Err(error),
-                }
+                staged(&self.held(operation).await?, op).ok_or_else(|| {
+                    let reason = "another rotation of the secret has staged its value meanwhile";
+                    Error::new(Code::RotationInProgress).about(self.at().key()).because(reason)
+                })
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Removes it with all its versions; true where it is gone.
-    pub async fn remove<H: Host>(&self, operation: &Operation<'_, H>) -> bool {
-        operation.run(metadata::delete(self.at())).await.is_ok()
+    async fn held<H: Host>(&self, operation: &Operation<'_, H>) -> Result<Held> {
+        Ok(operation.held(self.at(), None, ReadOptions::new().strong()).await?.0)
+    }
+
+    /// Removes it with all its versions, as far as that can be done: the next rotation takes its place.
+    pub async fn remove<H: Host>(&self, operation: &Operation<'_, H>) {
+        let _ = operation.run(metadata::delete(self.at())).await;
     }
 }
 
-fn staged(secret: &Secret, op: &str) -> Option<SecretValue> {
+fn staged(held: &Held, op: &str) -> Option<SecretValue> {
+    let Held::Data(secret) = held else { return None };
     let data = secret.value.expose();
     let is_its = data.get("operation_id").and_then(Value::as_str) == Some(op);
     data.get("value").filter(|_| is_its).map(SecretValue::from)
-}
-
-/// A rotation that could not be applied.
-pub(super) fn failed(secret: &str, what: &str, error: &ApplyError, undone: Result<(), ApplyError>) -> Error {
-    let undone = match undone {
-        Ok(()) => "the old value was brought back".to_owned(),
-        Err(error) => format!("and the old value could not be brought back: {error}"),
-    };
-    Error::new(Code::RotationFailed).about(secret.to_owned()).because(format!("{what} failed: {error}; {undone}"))
 }

@@ -13,15 +13,15 @@ const LETTERS_AND_DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst
 /// The longest value that is generated.
 const MAX_LENGTH: usize = 4096;
 
-/// A value with fewer bits than this can be guessed.
-const MIN_BITS: f64 = 64.0;
+/// A value with fewer bits than this can be guessed, once the 16 of its mark in the record are known.
+const MIN_BITS: f64 = 80.0;
 
 /// Makes new values for rotations: text of so many characters from an alphabet.
 ///
 /// ```
 /// use baokit_core::Generator;
 ///
-/// let pin_pad = Generator::new().length(20).alphabet("0123456789")?;
+/// let pin_pad = Generator::new().length(25).alphabet("0123456789")?;
 /// # let _ = pin_pad;
 /// // 32 letters and digits, 190 bits.
 /// let default = Generator::new();
@@ -47,7 +47,7 @@ impl Generator {
         Self::default()
     }
 
-    /// So many characters, 1 to 4096.
+    /// So many characters, 4096 at most, and enough for 80 bits.
     #[must_use]
     pub fn length(mut self, characters: usize) -> Self {
         self.length = characters;
@@ -75,14 +75,20 @@ impl Generator {
         Error::new(Code::InvalidValue).about("generator").because(reason)
     }
 
-    /// A new value.
-    pub(super) fn generate<H: Host>(&self, host: &H) -> Result<SecretValue> {
+    /// Refuses lengths and alphabets that make no good values.
+    pub(super) fn check(&self) -> Result<()> {
         if self.length > MAX_LENGTH {
             return Err(Self::wrong("it makes 4096 characters at most"));
         }
         if self.length as f64 * (self.alphabet.len() as f64).log2() < MIN_BITS {
-            return Err(Self::wrong("its values have fewer than 64 bits, and can be guessed"));
+            return Err(Self::wrong("its values have fewer than 80 bits, and can be guessed"));
         }
+        Ok(())
+    }
+
+    /// A new value.
+    pub(super) fn generate<H: Host>(&self, host: &H) -> Result<SecretValue> {
+        self.check()?;
         let size = u32::try_from(self.alphabet.len()).map_err(|_| Self::wrong("its alphabet is too large"))?;
         // Numbers beyond the last whole multiple would make the first characters likelier.
         let fair = u32::MAX - u32::MAX % size;
