@@ -4,7 +4,7 @@
 //! versions by the others. Each secret has one writer. A writer begins another secret from time to time, since a new one
 //! is a case of its own: a standby that is behind calls it absent.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -108,6 +108,10 @@ impl Board {
     }
 }
 
+/// How many loads this process has begun. Each writes to secrets of its own: a cluster may carry several, one after the
+/// other, and every value must have one place.
+static LOADS: AtomicU64 = AtomicU64::new(0);
+
 /// The load while it runs.
 pub(crate) struct Load {
     pub(crate) recorder: Arc<Recorder>,
@@ -137,9 +141,11 @@ impl Load {
         ];
         let board = Arc::new(Board::default());
         board.open(writers.len());
+        let load = LOADS.fetch_add(1, Ordering::Relaxed);
         let (stop, mut tasks) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
         for (slot, (actor, how)) in writers.into_iter().enumerate() {
-            tasks.spawn(write(actor.clone(), how, slot, board.clone(), stop.clone()));
+            let place = format!("load/{load}/{slot}");
+            tasks.spawn(write(actor.clone(), how, slot, place, board.clone(), stop.clone()));
         }
         for (actor, slots, is_told) in
             [(&first, vec![0, 1, 2], false), (&balanced, vec![2, 3, 0], false), (&told, vec![0, 1, 2, 3, 4], true)]
@@ -163,10 +169,10 @@ impl Load {
     }
 }
 
-async fn write(actor: Actor, how: How, slot: usize, board: Arc<Board>, stop: Arc<AtomicBool>) {
+async fn write(actor: Actor, how: How, slot: usize, place: String, board: Arc<Board>, stop: Arc<AtomicBool>) {
     let (mut round, mut version, mut number) = (0, 0, 0u64);
     while !stop.load(Ordering::Relaxed) {
-        let path = format!("load/{slot}/{round}");
+        let path = format!("{place}/{round}");
         let value = format!("{slot}-{round}-{number}");
         number += 1;
         let kind = match how {
