@@ -203,11 +203,15 @@ fn a_wrapped_read_at_a_standby_is_fresh() {
     for era in [Era::Indexed, Era::Silent] {
         let world = world(era);
         ask(&world, LEADER, write("a", 0));
+        let unknown = ask(&world, STANDBY, get("secret/data/a").header("X-Vault-Wrap-TTL", "60s"));
+        assert_eq!(unknown.status, 404, "there is nothing to wrap, so it asks nobody");
+        pass(&world, 1000);
+        ask(&world, LEADER, write("a", 1));
         let wrapped = ask(&world, STANDBY, get("secret/data/a").header("X-Vault-Wrap-TTL", "60s"));
         let body: Value = serde_json::from_slice(&wrapped.body).unwrap();
         let token = body.pointer("/wrap_info/token").and_then(Value::as_str).unwrap().to_owned();
         let unwrap = Request::new("POST", "/v1/sys/wrapping/unwrap").token(&token);
-        assert_eq!(version(&ask(&world, STANDBY, unwrap.clone())), 1);
+        assert_eq!(version(&ask(&world, STANDBY, unwrap.clone())), 2);
         assert_eq!(ask(&world, LEADER, unwrap).status, 400, "it opens once");
     }
 }

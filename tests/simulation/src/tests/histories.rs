@@ -281,10 +281,13 @@ fn what_was_said_to_be_deleted_is_not_deleted_later() {
 }
 
 #[test]
-fn a_refusal_and_an_impossible_state_are_never_right() {
+fn a_refusal_of_one_node_and_an_impossible_state_are_never_right() {
     let mut story = Story::new();
-    story.tell(ME, Kind::Read, failed("PERMISSION_DENIED"));
-    story.tell(ME, Kind::Write, failed("MOUNT_NOT_FOUND"));
+    for (code, nodes) in [("PERMISSION_DENIED", [0, 0]), ("MOUNT_NOT_FOUND", [1, 1]), ("PERMISSION_DENIED", [0, 1])] {
+        let op = story.begin(ME, Kind::Read);
+        nodes.iter().for_each(|node| _ = story.history.send(Some(op), None, false, Some(*node)));
+        story.end(op, failed(code));
+    }
     story.tell(ME, Kind::Read, failed("INTERNAL"));
     assert_eq!(story.breaches(), [Invariant::FalseRefusal, Invariant::FalseRefusal, Invariant::StepAfterDone]);
 }

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::campaign::Campaign;
 use crate::cluster::Era;
+use crate::history::{Kind, Operation};
 use crate::profile::Profile;
 use crate::random::Random;
 use crate::run::{Plan, play, run};
@@ -43,7 +44,12 @@ fn without_faults_nothing_fails() {
         let (world, _) = play(Profile::calm(era, 3), Random::new(seed), &Plan::default());
         let tally = world.tally.borrow();
         assert!(tally.of(Notable::OperationSucceeded) > 10);
-        assert_eq!(tally.of(Notable::OperationIndeterminate) + tally.of(Notable::OperationCut), 0);
+        assert_eq!(tally.of(Notable::OperationCut), 0);
+        // Before 2.7, a deletion of the newest version that others write over can't be told from one that a
+        // standby did not carry out.
+        let in_doubt =
+            |op: &&Operation| op.code() == Some("INDETERMINATE") && !(era == Era::Silent && op.kind == Kind::Delete);
+        assert_eq!(world.history.borrow().operations.iter().filter(in_doubt).count(), 0);
     }
 }
 
