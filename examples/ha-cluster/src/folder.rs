@@ -8,9 +8,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, flock};
+use zeroize::Zeroizing;
 
 use crate::files::{self, UNFINISHED};
 use crate::node::NodeId;
@@ -181,6 +182,24 @@ impl Folder {
             .map_err(|error| Error::file("make the folder", &data, &error))
     }
 
+    /// Moves what a node stored aside, and with it what there is of the keys that may open it: nothing here can tell for
+    /// certain that nobody needs them. Returns where the data is now.
+    pub(crate) fn abandon_data(&self, id: NodeId) -> Result<PathBuf> {
+        let node = self.node(id);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let free = |time: &u64| !node.0.join(format!("data.abandoned-{time}")).exists();
+        let time = (since..).find(free).unwrap_or(since);
+        let (data, keys) = (node.data(), files::unfinished(&self.keys()));
+        let aside = node.0.join(format!("data.abandoned-{time}"));
+        // Copied first and removed last, so that they are somewhere whenever this is interrupted.
+        if let Some(text) = files::read(&keys)?.map(Zeroizing::new).filter(|text| !text.is_empty()) {
+            files::replace(&node.0.join(format!("keys.json.abandoned-{time}")), text.as_bytes())?;
+        }
+        fs::rename(&data, &aside).map_err(|error| Error::file("move aside", &data, &error))?;
+        files::remove(&keys)?;
+        Ok(aside)
+    }
+
     /// Removes what `up` made, the marker last, so that it can be done again when it was interrupted. Returns what
     /// is left: files that are not ours.
     pub(crate) fn delete(&self, state: &State) -> Result<Vec<PathBuf>> {
@@ -202,7 +221,16 @@ impl Folder {
         if !self.path.exists() {
             return Ok(Vec::new());
         }
-        entries(&self.path)
+        let mut left = Vec::new();
+        for entry in entries(&self.path)? {
+            // What lies in a node's folder is called by its own name.
+            if state.node_ids().any(|id| self.node(id).0 == entry) {
+                left.extend(entries(&entry)?);
+            } else {
+                left.push(entry);
+            }
+        }
+        Ok(left)
     }
 }
 
@@ -396,11 +424,35 @@ mod tests {
             fs::write(folder.node(id).log(), "log").unwrap();
         }
         fs::write(place.0.join("notes.txt"), "mine").unwrap();
-        assert_eq!(folder.delete(&state).unwrap(), [place.0.join("notes.txt")]);
+        fs::create_dir(place.0.join("node-1/data.abandoned-1")).unwrap();
+        let mut left = folder.delete(&state).unwrap();
+        left.sort();
+        assert_eq!(left, [place.0.join("node-1/data.abandoned-1"), place.0.join("notes.txt")]);
         fs::remove_file(place.0.join("notes.txt")).unwrap();
+        fs::remove_dir(place.0.join("node-1/data.abandoned-1")).unwrap();
         folder.save(&state).unwrap();
         assert!(folder.delete(&state).unwrap().is_empty());
         assert!(!place.0.exists());
+    }
+
+    #[test]
+    fn data_is_moved_aside_with_its_keys_and_never_onto_older_data() {
+        let place = Place::new("aside");
+        let folder = Folder::make(&place.0).unwrap();
+        let id = NodeId::new(1).unwrap();
+        let mut seen = Vec::new();
+        for text in ["first", "second"] {
+            folder.make_node(id).unwrap();
+            fs::write(folder.node(id).data().join("vault.db"), text).unwrap();
+            fs::write(files::unfinished(&folder.keys()), text).unwrap();
+            let aside = folder.abandon_data(id).unwrap();
+            assert!(!seen.contains(&aside) && !folder.node(id).data().exists());
+            assert_eq!(fs::read_to_string(aside.join("vault.db")).unwrap(), text);
+            let keys = aside.to_str().unwrap().replace("/data.", "/keys.json.");
+            assert_eq!(fs::read_to_string(keys).unwrap(), text);
+            seen.push(aside);
+        }
+        assert!(!files::unfinished(&folder.keys()).exists());
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use crate::files::unfinished;
 use crate::folder::{Folder, check_name};
 use crate::keys::{Found, Keys, SHARES, THRESHOLD, lost_keys};
 use crate::node::NodeId;
@@ -313,16 +312,20 @@ impl Up<'_> {
         Ok(keys)
     }
 
-    /// The node was initialised and its keys were lost before anybody saw them. Nobody can ever have unsealed it, so
-    /// its storage holds nothing.
+    /// The node was initialised, and all tells that its keys were lost before anybody saw them, so that its storage
+    /// holds nothing. Should that be another cluster's data after all, it is only moved aside, and so is what there is
+    /// of the keys.
     async fn begin_anew(&self, id: NodeId) -> Result<Keys> {
         self.cluster.service(id)?.ensure_down().await?;
-        self.cluster.folder().node(id).delete_data()?;
+        let aside = self.cluster.folder().abandon_data(id)?;
         self.cluster.folder().make_node(id)?;
-        files::remove(&unfinished(&self.cluster.folder().keys()))?;
         nodes::ensure_running(&self.cluster, id).await?;
         nodes::answers(&self.cluster, id).await?;
-        let text = format!("{id} was initialised by an `up` that ended before it had the keys; {id} begins anew");
+        let text = format!(
+            "{id} was initialised by an `up` that ended before it had the keys; {id} begins anew, and what it stored \
+             is kept in {}",
+            aside.display()
+        );
         self.say("initialise", text, true);
         self.initialize_first().await
     }

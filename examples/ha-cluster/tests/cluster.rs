@@ -357,6 +357,11 @@ async fn an_up_that_was_killed_is_carried_on() {
     fs::write(place.file(".ha-cluster.keys.json.new"), "{\"unseal_keys").unwrap();
     fs::remove_file(place.file("kept.json")).unwrap();
     kill_up_at(&place, "unseal");
+    // What it stored is kept, should anybody need it after all.
+    let kept: Vec<_> = fs::read_dir(place.file("node-1")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    for name in ["data.abandoned-", "keys.json.abandoned-"] {
+        assert!(kept.iter().any(|kept| kept.to_str().unwrap().starts_with(name)), "{kept:?}");
+    }
     for step in ["voters", "access", "balancer"] {
         kill_up_at(&place, step);
     }
