@@ -10,10 +10,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use zeroize::Zeroizing;
 
-use crate::files::{self, UNFINISHED};
+use crate::files;
 use crate::node::NodeId;
 use crate::state::State;
 use crate::wait::Patience;
@@ -72,7 +72,7 @@ impl Folder {
 
     /// The folder of a cluster that there is.
     pub(crate) fn existing(path: &Path) -> Result<Self> {
-        if !path.join(MARKER).is_file() {
+        if !files::is_regular(&path.join(MARKER)) {
             return Err(Error::new(
                 format!("there is no cluster in {}", path.display()),
                 "make one with `up`, or name the right one with --name or --dir",
@@ -104,6 +104,8 @@ impl Folder {
                 .truncate(false)
                 .write(true)
                 .mode(files::PRIVATE)
+                // Not a link to somebody's file.
+                .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
                 .open(&path)
                 .map_err(|error| Error::file("lock", &path, &error))?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -237,7 +239,7 @@ impl Folder {
 /// The marker of a cluster's folder.
 const MARKER: &str = "cluster.json";
 
-/// Begins as unfinished files do, since it is there before the marker.
+/// There before the marker.
 const LOCK: &str = ".ha-cluster.lock";
 
 /// The folder of one node.
@@ -310,11 +312,10 @@ fn refuse_foreign(path: &Path) -> Result<()> {
         return refuse("belongs to another user");
     }
     let entries = entries(path)?;
-    let is_named = |entry: &PathBuf, test: fn(&str) -> bool| {
-        entry.file_name().and_then(|name| name.to_str()).is_some_and(test) && entry.is_file()
-    };
-    let marked = entries.iter().any(|entry| is_named(entry, |name| name == MARKER));
-    if marked || entries.iter().all(|entry| is_named(entry, |name| name.starts_with(UNFINISHED))) {
+    let marker = path.join(MARKER);
+    // All that there can be before the marker.
+    let first = [path.join(LOCK), files::unfinished(&marker)];
+    if files::is_regular(&marker) || entries.iter().all(|entry| first.contains(entry) && files::is_regular(entry)) {
         return Ok(());
     }
     refuse("holds files, and they are not those of a cluster")
@@ -348,6 +349,7 @@ fn remove_if_empty(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::symlink;
 
     /// A folder for one test, which goes away with the value.
     struct Place(PathBuf);
@@ -388,9 +390,19 @@ mod tests {
         drop(folder.lock().await.unwrap());
         assert!(Folder::make(&path).is_ok());
         assert!(Folder::existing(&path).is_err());
-        // A folder that only looks like a lock file is somebody else's.
-        fs::create_dir(path.join(".ha-cluster.folder")).unwrap();
-        assert!(Folder::make(&path).is_err());
+        // What only looks like a file of ours is somebody else's.
+        for name in [".ha-cluster.folder", ".ha-cluster.notes.new", ".ha-cluster.keys.json.new"] {
+            fs::write(path.join(name), "mine").unwrap();
+            assert!(Folder::make(&path).is_err(), "{name}");
+            fs::remove_file(path.join(name)).unwrap();
+        }
+        fs::write(place.0.join("theirs"), "mine").unwrap();
+        for name in [MARKER, ".ha-cluster.cluster.json.new"] {
+            symlink(place.0.join("theirs"), path.join(name)).unwrap();
+            assert!(Folder::make(&path).is_err() && Folder::existing(&path).is_err(), "{name}");
+            fs::remove_file(path.join(name)).unwrap();
+        }
+        assert!(Folder::make(&path).is_ok());
     }
 
     #[tokio::test]
