@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
@@ -60,6 +60,17 @@ fn put_in_place(path: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Puts a file in its place that was written in full and not renamed: whoever wrote it was killed.
+pub(crate) fn adopt(path: &Path) -> Result<()> {
+    let beside = unfinished(path);
+    let adopt = || -> io::Result<()> {
+        fs::set_permissions(&beside, fs::Permissions::from_mode(PRIVATE))?;
+        File::open(&beside)?.sync_all()?;
+        put_in_place(path)
+    };
+    adopt().map_err(|error| Error::file("write", path, &error))
+}
+
 /// Whether a file is there, and not a link to one, nor anything else.
 pub(crate) fn is_regular(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
@@ -94,7 +105,7 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn what_is_in_the_place_of_an_unfinished_file_is_neither_written_to_nor_kept() {

@@ -252,12 +252,19 @@ impl Up<'_> {
     async fn initialize(&self) -> Result<Keys> {
         let keys = self.cluster.folder().keys();
         let initialized = self.initialized().await?;
-        match (Keys::find(self.cluster.folder())?, initialized.as_slice()) {
-            (Found::Keys(found), [_, ..]) => {
+        let found = match Keys::find(self.cluster.folder())? {
+            Found::Unplaced(found) => {
+                Keys::place(self.cluster.folder())?;
+                Found::Keys(found)
+            }
+            found => found,
+        };
+        match (found, initialized.as_slice()) {
+            (Found::Keys(found) | Found::Unplaced(found), [_, ..]) => {
                 self.say("initialise", format!("the keys are in {}", keys.display()), false);
                 Ok(found)
             }
-            (Found::Keys(_), []) => Err(Error::new(
+            (Found::Keys(_) | Found::Unplaced(_), []) => Err(Error::new(
                 format!("{} holds the keys of a cluster, and no node holds its data", keys.display()),
                 "put the nodes' data folders back, or move keys.json away to begin anew, then run `up` again",
             )),
