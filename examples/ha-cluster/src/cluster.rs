@@ -17,7 +17,7 @@ use crate::state::{State, url};
 use crate::status::Status;
 use crate::up::{Options, Step};
 use crate::wait::Patience;
-use crate::{Error, Result, files, nodes, status, up};
+use crate::{Error, Result, files, nodes, ports, status, up};
 
 /// How long one question to a node may take. A stopped node accepts and never answers.
 pub(crate) const PROBE: Duration = Duration::from_secs(2);
@@ -27,6 +27,9 @@ const UNSEAL: Duration = Duration::from_secs(10);
 
 /// How long processes may take to end when they are asked to.
 const ENDS: Duration = Duration::from_secs(15);
+
+/// How long the ports of processes that are gone may stay taken.
+const CLOSES: Duration = Duration::from_secs(2);
 
 /// A cluster in a folder. It lives in processes of its own, so dropping this value ends nothing.
 #[derive(Clone)]
@@ -375,7 +378,7 @@ impl Cluster {
     /// removed, and those in the folder that are not of the cluster are returned.
     ///
     /// # Errors
-    /// Where another command is at work in the folder, or a process does not end.
+    /// Where another command is at work in the folder, a process does not end, or somebody else holds its ports.
     pub async fn down(self, delete_data: bool) -> Result<Vec<PathBuf>> {
         let _lock = self.folder.lock().await?;
         let mut services = vec![self.balancer()];
@@ -390,7 +393,36 @@ impl Cluster {
                 service.ensure_down().await?;
             }
         }
+        self.require_free_ports().await?;
         if delete_data { self.folder.delete(&self.state) } else { Ok(Vec::new()) }
+    }
+
+    /// Refuses to call the cluster down while somebody still listens where it did: where its folder was moved, its
+    /// processes go by the old path, and none of them was found.
+    async fn require_free_ports(&self) -> Result<()> {
+        let patience = Patience::of(CLOSES);
+        let mut held = ports::held(self.state.ports());
+        // A process that is gone leaves its ports a moment later.
+        while !held.is_empty() && patience.wait().await {
+            held = ports::held(self.state.ports());
+        }
+        if held.is_empty() {
+            return Ok(());
+        }
+        let mut pids: Vec<String> = held.iter().filter_map(|held| Some(held.pid?.to_string())).collect();
+        pids.dedup();
+        let end = match pids.as_slice() {
+            [] => "end it (`lsof -i` names it)".to_owned(),
+            pids => format!("end it (`kill {}`)", pids.join(" ")),
+        };
+        let held: Vec<String> = held.iter().map(ToString::to_string).collect();
+        Err(Error::new(
+            format!("no process of {} runs any more, but {}", self.path().display(), held.join(", ")),
+            format!(
+                "where the folder was moved while the cluster ran, that is the cluster: {end} and run `down` again. \
+                 No file was removed"
+            ),
+        ))
     }
 
     /// Refuses a node that belongs to another cluster.

@@ -1,10 +1,12 @@
 //! The ports of a cluster: chosen once, kept in `cluster.json`, and checked before anything is started on them.
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use crate::node::NodeId;
+use crate::process::listener;
 use crate::state::NodePorts;
 use crate::{Error, Result};
 
@@ -97,13 +99,47 @@ pub(crate) fn check(port: u16, who: &str) -> Result<()> {
             format!("{who} may not listen on port {port}: {error}"),
             format!("choose a --port-base above 1023; {KEPT}"),
         )),
-        Err(error) => Err(Error::new(
-            format!("port {port}, which {who} needs, is held by another program ({error})"),
-            format!(
-                "end that program (`lsof -i :{port}` names it) and run `up` again, or choose another --port-base; {KEPT}"
-            ),
-        )),
+        Err(error) => {
+            let (holder, end) = match listener(port) {
+                Some((pid, command)) => (format!("process {pid} ({command})"), format!("`kill {pid}`")),
+                None => (format!("another program ({error})"), format!("`lsof -i :{port}` names it")),
+            };
+            Err(Error::new(
+                format!("port {port}, which {who} needs, is held by {holder}"),
+                format!("end that program ({end}) and run `up` again, or choose another --port-base; {KEPT}"),
+            ))
+        }
     }
+}
+
+/// A port that somebody listens on.
+pub(crate) struct Held {
+    pub port: u16,
+    /// The process, where the system tells.
+    pub pid: Option<i32>,
+    who: Option<String>,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.pid, &self.who) {
+            (Some(pid), Some(who)) => write!(f, "port {} is held by process {pid} ({who})", self.port),
+            _ => write!(f, "port {} is held by a program that can't be named", self.port),
+        }
+    }
+}
+
+/// Those of these ports that somebody listens on.
+pub(crate) fn held(ports: impl IntoIterator<Item = u16>) -> Vec<Held> {
+    let is_held = |port: &u16| {
+        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
+        bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+    };
+    let name = |port| {
+        let (pid, who) = listener(port).unzip();
+        Held { port, pid, who }
+    };
+    ports.into_iter().filter(is_held).map(name).collect()
 }
 
 fn is_free(port: u16) -> bool {
@@ -137,6 +173,10 @@ mod tests {
         assert_ne!(Ports::choose(folder, 3).unwrap(), first);
         let error = check(first.nodes[1].cluster_port, "node-2").unwrap_err().to_string();
         assert!(error.contains("node-2") && error.contains("--port-base"), "{error}");
+        let held = held(first.all());
+        assert_eq!(held.iter().map(|held| held.port).collect::<Vec<_>>(), [first.nodes[1].cluster_port]);
+        let ours = format!("process {}", std::process::id());
+        assert!(!cfg!(target_os = "linux") || error.contains(&ours) && held[0].to_string().contains(&ours), "{error}");
         drop(taken);
         assert!(check(first.nodes[1].cluster_port, "node-2").is_ok());
     }
