@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 use crate::keys::Keys;
 use crate::node::NodeId;
 use crate::process::ProcessState;
-use crate::{Error, Result};
+use crate::{Error, Result, ports};
 
 /// How long the question about the voters may take.
 const VOTERS: Duration = Duration::from_secs(3);
@@ -88,9 +88,33 @@ pub(crate) async fn look(cluster: &Cluster) -> Result<Status> {
     }
     let process = cluster.balancer().find()?.state();
     let balancer = BalancerStatus { url: cluster.balancer_url(), process, serves };
-    let problems = problems(&nodes, &balancer, autopilot.as_ref());
+    let mut problems = problems(&nodes, &balancer, autopilot.as_ref());
+    problems.extend(strangers(cluster, &nodes, &balancer)?);
     let (name, folder) = (cluster.name().to_owned(), cluster.path().display().to_string());
     Ok(Status { name, folder, nodes, balancer, problems })
+}
+
+/// Whoever listens where a node or HAProxy would that is down, and processes that run in another folder: this one was
+/// moved.
+fn strangers(cluster: &Cluster, nodes: &[NodeStatus], balancer: &BalancerStatus) -> Result<Vec<String>> {
+    let (mut free, mut services) = (Vec::new(), vec![cluster.balancer()]);
+    if balancer.process == ProcessState::Down {
+        free.push(cluster.state().balancer_port);
+    }
+    for node in nodes {
+        let ports = cluster.state().node(node.id)?;
+        if node.process == ProcessState::Down {
+            free.extend([ports.port, ports.cluster_port]);
+        }
+        services.push(cluster.service(node.id)?);
+    }
+    let mut strangers: Vec<String> = ports::held(free).iter().map(ToString::to_string).collect();
+    for service in services {
+        if let Some(pid) = service.displaced()? {
+            strangers.push(format!("{} (process {pid}) runs in a folder that was moved or deleted", service.who));
+        }
+    }
+    Ok(strangers)
 }
 
 /// The health of the nodes that answer, and whether one does so through the load balancer.

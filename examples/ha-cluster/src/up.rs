@@ -88,9 +88,10 @@ pub(crate) async fn up(
     };
 
     let mut up = Up { cluster: Cluster::new(folder, state), progress };
+    up.require_own_processes()?;
+    up.ports()?;
     let new_authority = up.certificates()?;
     up.configurations()?;
-    up.ports()?;
     up.start().await?;
     let keys = up.initialize().await?;
     up.open(&keys).await?;
@@ -216,6 +217,25 @@ impl Up<'_> {
             format!("wrote node.hcl for {}; it counts from a node's next start", list(&written))
         };
         self.say("configuration", text, !written.is_empty());
+        Ok(())
+    }
+
+    /// Refuses processes that go by this folder's path and are another's: it was moved, or deleted, while they ran.
+    fn require_own_processes(&self) -> Result<()> {
+        let nodes: Result<Vec<_>> = self.ids().into_iter().map(|id| self.cluster.service(id)).collect();
+        for service in nodes?.into_iter().chain([self.cluster.balancer()]) {
+            if let Some(pid) = service.displaced()? {
+                return Err(Error::new(
+                    format!(
+                        "{} (process {pid}) was started from {} and does not run there: that folder was moved or \
+                         deleted meanwhile",
+                        service.who,
+                        self.cluster.path().display()
+                    ),
+                    "move the old folder back; or end its processes with `down` and run `up` again",
+                ));
+            }
+        }
         Ok(())
     }
 
