@@ -131,7 +131,7 @@ async fn main() -> ExitCode {
     match run(&place, command).await {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("ha-cluster: {error}");
+            tell(&format!("ha-cluster: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -228,7 +228,12 @@ fn show(step: &Step<'_>) {
         Outcome::Unchanged => "ok",
         Outcome::Waiting => "...",
     };
-    eprintln!("{mark:>6}  {:<13}  {}", step.name, step.text);
+    tell(&format!("{mark:>6}  {:<13}  {}", step.name, step.text));
+}
+
+/// Like `eprintln!`, but work that is under way goes on where nobody reads, or the disk is full.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 async fn logs(cluster: &Cluster, node: Option<Which>, lines: usize) -> Result<()> {

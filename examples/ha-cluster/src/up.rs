@@ -76,7 +76,7 @@ pub(crate) async fn up(
     options: &Options,
     progress: &(dyn Fn(&Step<'_>) + Send + Sync),
 ) -> Result<Cluster> {
-    options.check()?;
+    let options = &options.checked()?;
     let folder = Folder::make(path)?;
     let _lock = folder.lock().await?;
     let state = folder.load()?;
@@ -103,12 +103,17 @@ pub(crate) async fn up(
 }
 
 impl Options {
-    fn check(&self) -> Result<()> {
+    /// The same, with the version as it is kept.
+    fn checked(&self) -> Result<Self> {
         if let Some(name) = &self.name {
             check_name(name)?;
         }
         match self.nodes {
-            None | Some(3 | 5) => Ok(()),
+            None | Some(3 | 5) => {
+                // `bao version` writes v2.7.2.
+                let version = self.version.as_deref().map(|version| version.strip_prefix('v').unwrap_or(version));
+                Ok(Self { version: version.map(str::to_owned), ..self.clone() })
+            }
             Some(other) => Err(Error::new(
                 format!("a cluster of {other} nodes can't be made"),
                 "choose 3 or 5: an even number survives no more failures than one less",
