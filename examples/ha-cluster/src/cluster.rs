@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::access::{Credentials, MOUNT};
 use crate::environment::Environment;
 use crate::folder::Folder;
-use crate::keys::Keys;
+use crate::keys::{Keys, is_refused, refused};
 use crate::node::NodeId;
 use crate::process::{ProcessState, Service};
 use crate::state::{State, url};
@@ -217,6 +217,11 @@ impl Cluster {
         Ok(Client::builder().urls(self.urls()).ca_pem(self.ca_pem()?).token(root.expose_str()?))
     }
 
+    /// What an answer to a client with the root token means.
+    pub(crate) fn operator_error(&self, error: baokit::Error) -> Error {
+        if is_refused(&error) { refused(&self.folder) } else { error.into() }
+    }
+
     /// A client for questions that need no credential.
     pub(crate) fn probe(&self, urls: impl IntoIterator<Item = String>) -> Result<Client> {
         let builder = Client::builder().urls(urls).ca_pem(self.ca_pem()?).without_credential();
@@ -351,7 +356,8 @@ impl Cluster {
     pub async fn step_down(&self) -> Result<(NodeId, NodeId)> {
         let before = self.leader().await?;
         let operator = self.operator()?;
-        operator.sys().at(&self.url(before)?)?.step_down().await?;
+        let told = operator.sys().at(&self.url(before)?)?.step_down().await;
+        told.map_err(|error| self.operator_error(error))?;
         Ok((before, self.wait_for_leader().await?))
     }
 

@@ -1,8 +1,8 @@
 //! `keys.json`: what opens the cluster. It is written before anything else can be done with the cluster, readable by
 //! its owner alone, in the form of `bao operator init -format=json`.
 
-use baokit::SecretValue;
 use baokit::sys::Initialization;
+use baokit::{Code, SecretValue};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -93,7 +93,7 @@ impl Keys {
 
     fn parse(text: &str) -> Option<Self> {
         let keys: Self = serde_json::from_str(text).ok()?;
-        let enough = keys.unseal_keys_b64.len() >= usize::from(keys.unseal_threshold);
+        let enough = (1..=keys.unseal_keys_b64.len()).contains(&usize::from(keys.unseal_threshold));
         let is_text = |value: &SecretValue| value.expose_str().is_ok_and(|text| !text.is_empty());
         let whole = keys.unseal_keys_b64.iter().all(is_text) && is_text(&keys.root_token);
         (enough && whole).then_some(keys)
@@ -115,6 +115,23 @@ pub(crate) fn lost_keys() -> String {
     "put the right keys.json back: without it nobody can unseal the cluster. To give the cluster and its data up, run \
      `down --delete-data`, then `up`"
         .to_owned()
+}
+
+/// Whether an answer means that the root token is none: it is wrong, was revoked, or may not do everything.
+pub(crate) fn is_refused(error: &baokit::Error) -> bool {
+    matches!(error.code(), Code::AuthenticationFailed | Code::PermissionDenied)
+}
+
+/// What to do where the nodes refuse the root token.
+pub(crate) fn refused(folder: &Folder) -> Error {
+    let path = folder.keys();
+    Error::new(
+        format!("the nodes refuse the root token in {}: it is wrong, or was revoked", path.display()),
+        format!(
+            "put the right keys.json back; or make a new root token (`bao operator generate-root`, with {THRESHOLD} of \
+             the unseal keys in that file), write it there as root_token, and run the command again"
+        ),
+    )
 }
 
 #[cfg(test)]
@@ -140,7 +157,7 @@ mod tests {
         assert!(matches!(Keys::find(&folder).unwrap(), Found::Keys(_)));
         assert_eq!(fs::read_to_string(folder.keys()).unwrap(), good);
         assert!(!files::unfinished(&folder.keys()).exists());
-        for broken in ["", "{}", &good.replace("3", "4"), &good.replace("s.x", "")] {
+        for broken in ["", "{}", &good.replace("3", "4"), &good.replace("3", "0"), &good.replace("s.x", "")] {
             fs::write(folder.keys(), broken).unwrap();
             let error = Keys::find(&folder).err().unwrap().to_string();
             assert!(error.contains("keys.json") && error.contains("down --delete-data"), "{error}");

@@ -2,21 +2,28 @@
 //! that running them all again is both how a half-finished cluster is carried on and how a broken one is mended.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
 use crate::folder::{Folder, check_name};
-use crate::keys::{Found, Keys, SHARES, THRESHOLD, lost_keys};
+use crate::keys::{Found, Keys, SHARES, THRESHOLD, is_refused, lost_keys, refused};
 use crate::node::NodeId;
 use crate::ports::{self, Ports};
 use crate::process::ProcessState;
 use crate::state::State;
+use crate::status::{REMOVED, members};
 use crate::wait::Patience;
 use crate::{Error, Result, access, balancer, config, files, nodes, pki, server};
 
 /// How long nodes may take to become voters: autopilot watches a new one for 10 s, or anew where it was unwell
 /// meanwhile.
 const VOTE: Duration = Duration::from_secs(120);
+
+/// How long the leader must have missed a node before that is believed.
+const BELIEVED: Duration = Duration::from_secs(3);
+
+/// How often in turn the root token must be refused before that is believed.
+const REFUSALS: u8 = 3;
 
 /// How many nodes a cluster has where nobody asks for a number.
 const NODES: u8 = 3;
@@ -381,17 +388,42 @@ impl Up<'_> {
     }
 
     async fn voters(&self) -> Result<()> {
-        let client = self.cluster.operator_builder()?.deadline(Duration::from_secs(5)).build()?;
+        let connect = || Ok::<_, Error>(self.cluster.operator_builder()?.deadline(Duration::from_secs(5)).build()?);
+        let mut client = connect()?;
         let patience = Patience::of(VOTE);
-        let mut waited = false;
+        let (mut waited, mut refusals, mut removed_since) = (false, 0, None);
         loop {
             let state = client.sys().raft().autopilot_state().await;
             let missing: Vec<NodeId> = match &state {
                 Ok(state) => self.ids().into_iter().filter(|id| !state.voters.contains(&id.to_string())).collect(),
                 Err(_) => self.ids(),
             };
-            if missing.is_empty() && state.as_ref().is_ok_and(|state| state.healthy) {
+            // Autopilot goes on naming a node that was removed for some seconds, and the list of members does not.
+            let known = match &state {
+                Ok(state) => members(&self.cluster, &client, state).await.ok(),
+                Err(_) => None,
+            };
+            let removed = known.and_then(|known| self.ids().into_iter().find(|id| !known.contains(id)));
+            if missing.is_empty() && removed.is_none() && state.as_ref().is_ok_and(|state| state.healthy) {
                 break;
+            }
+            removed_since = removed.map(|id| removed_since.unwrap_or((id, Instant::now())));
+            if let Some((id, since)) = removed_since
+                && since.elapsed() >= BELIEVED
+            {
+                return Err(self.removed(id));
+            }
+            if let Err(error) = &state
+                && is_refused(error)
+            {
+                // No waiting helps. It is asked anew, since a client gives up a token that was refused.
+                refusals += 1;
+                if refusals == REFUSALS {
+                    return Err(refused(self.cluster.folder()));
+                }
+                client = connect()?;
+            } else {
+                refusals = 0;
             }
             if !waited {
                 let text = "waiting until autopilot trusts every node, which takes about 10 s".to_owned();
@@ -404,6 +436,17 @@ impl Up<'_> {
         }
         self.say("voters", "all nodes vote, and autopilot calls the cluster healthy", waited);
         Ok(())
+    }
+
+    fn removed(&self, id: NodeId) -> Error {
+        let data = self.cluster.folder().node(id).data();
+        Error::new(
+            format!("{id} {REMOVED}"),
+            format!(
+                "end it (`kill {id}`); to have it join as a new one, move {} away as well and run `up` again",
+                data.display()
+            ),
+        )
     }
 
     fn no_voters(
