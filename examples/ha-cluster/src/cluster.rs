@@ -1,8 +1,9 @@
 //! A cluster as a program sees it: what it is made of, clients for it, and the faults that tests inject.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use baokit::{Builder, Client, SecretValue};
 use tokio::task::JoinSet;
@@ -27,6 +28,9 @@ const UNSEAL: Duration = Duration::from_secs(10);
 
 /// How long processes may take to end when they are asked to.
 const ENDS: Duration = Duration::from_secs(15);
+
+/// How long a leader may take to obey; an election takes up to 20 s.
+const OBEYS: Duration = Duration::from_secs(20);
 
 /// How long the ports of processes that are gone may stay taken.
 const CLOSES: Duration = Duration::from_secs(2);
@@ -284,11 +288,23 @@ impl Cluster {
         Ok(self.service(id)?.find()?.pids().to_vec())
     }
 
-    /// The leader, as most of the nodes see it that answer.
+    /// The leader, as most of the nodes see it that answer. Where as many name another, the one that can store
+    /// something: a leader that was deposed without knowing still names itself.
     ///
     /// # Errors
     /// Where no node knows of a leader: they are down or sealed, or an election is under way.
     pub async fn leader(&self) -> Result<NodeId> {
+        let named = self.named_leaders().await?;
+        let most = named.first().map_or(0, |(_, votes)| *votes);
+        let mut best = named.iter().filter(|(_, votes)| *votes == most).map(|(id, _)| *id);
+        match (best.next(), best.next()) {
+            (Some(only), None) => Ok(only),
+            _ => self.proven(named.iter().map(|(id, _)| *id)).await,
+        }
+    }
+
+    /// The nodes that others, or they themselves, call the leader, with how many do, the most first.
+    async fn named_leaders(&self) -> Result<Vec<(NodeId, usize)>> {
         let client = self.probe(self.urls())?;
         let mut questions = JoinSet::new();
         for (_, url) in self.nodes() {
@@ -302,14 +318,34 @@ impl Cluster {
                 votes.push(address);
             }
         }
-        let count = |id: &NodeId, url: &String| (votes.iter().filter(|vote| *vote == url).count(), *id);
-        let best = self.nodes().map(|(id, url)| count(&id, &url)).max().filter(|(votes, _)| *votes > 0);
-        best.map(|(_, id)| id).ok_or_else(|| {
-            Error::new(
-                format!("no node of the cluster {} knows of a leader", self.name()),
-                "wait some seconds where an election is under way; else see `status`",
-            )
-        })
+        Ok(count(self.nodes(), &votes))
+    }
+
+    /// The first of these that proves to lead.
+    async fn proven(&self, named: impl Iterator<Item = NodeId>) -> Result<NodeId> {
+        let mut tried = Vec::new();
+        for id in named {
+            if self.can_store(id).await? {
+                return Ok(id);
+            }
+            tried.push(id.to_string());
+        }
+        let what = match tried.as_slice() {
+            [] => format!("no node of the cluster {} knows of a leader", self.name()),
+            tried => format!("{} is called the leader and can't store anything", tried.join(", and so is ")),
+        };
+        Err(Error::new(what, "wait some seconds where an election is under way; else see `status`"))
+    }
+
+    /// Whether a node can store something, as only a real leader can. What it stores is gone in a minute.
+    async fn can_store(&self, id: NodeId) -> Result<bool> {
+        let client = self.operator_builder()?.deadline(PROBE).build()?;
+        let nothing = serde_json::json!({});
+        match client.sys().at(&self.url(id)?)?.wrap(nothing, Duration::from_secs(60)).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_refused(&error) => Err(self.operator_error(error)),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Ends a node at once, as a crash would (`SIGKILL`). Its data stays.
@@ -348,17 +384,32 @@ impl Cluster {
         nodes::open(self, &keys, &[id]).await.map(drop)
     }
 
-    /// Makes the leader give up its place, and waits until there is one again. Returns the leaders before and after;
-    /// the election may choose the same one.
+    /// Makes the leader give up its place, and waits until another one leads. Returns the leaders before and after.
     ///
     /// # Errors
-    /// Where there is no leader, or none within a minute.
+    /// Where no node proves to lead, before or within a minute after, and where the same one leads still or again.
     pub async fn step_down(&self) -> Result<(NodeId, NodeId)> {
-        let before = self.leader().await?;
-        let operator = self.operator()?;
-        let told = operator.sys().at(&self.url(before)?)?.step_down().await;
+        // One that was deposed obeys gladly.
+        let named = self.named_leaders().await?;
+        let before = self.proven(named.into_iter().map(|(id, _)| id)).await?;
+        let told = self.operator()?.sys().at(&self.url(before)?)?.step_down().await;
         told.map_err(|error| self.operator_error(error))?;
-        Ok((before, self.wait_for_leader().await?))
+        let (patience, obeys) = (Patience::of(nodes::ELECTS), Instant::now() + OBEYS);
+        loop {
+            match self.leader().await {
+                Ok(id) if id != before && self.can_store(id).await? => return Ok((before, id)),
+                Ok(id) if id == before && Instant::now() > obeys => {
+                    return Err(Error::new(
+                        format!("the step-down had no effect: {before} leads still, or was elected again"),
+                        "see `status`: another node must be up, unsealed and a voter; then run it again",
+                    ));
+                }
+                _ => {}
+            }
+            if !patience.wait().await {
+                return Err(no_leader(&patience));
+            }
+        }
     }
 
     /// Waits until a node says of itself that it leads.
@@ -372,10 +423,7 @@ impl Cluster {
                 return Ok(id);
             }
             if !patience.wait().await {
-                return Err(Error::new(
-                    format!("the nodes elected no leader {}", patience.within()),
-                    "see `status`: more than half of the nodes must be up and unsealed",
-                ));
+                return Err(no_leader(&patience));
             }
         }
     }
@@ -449,8 +497,42 @@ impl Cluster {
     }
 }
 
+fn no_leader(patience: &Patience) -> Error {
+    Error::new(
+        format!("the nodes elected no leader {}", patience.within()),
+        "see `status`: more than half of the nodes must be up and unsealed",
+    )
+}
+
+/// The nodes that have votes, each an address, the most first.
+fn count(nodes: impl Iterator<Item = (NodeId, String)>, votes: &[String]) -> Vec<(NodeId, usize)> {
+    let of = |url: &String| votes.iter().filter(|vote| *vote == url).count();
+    let mut named: Vec<_> = nodes.map(|(id, url)| (id, of(&url))).filter(|(_, votes)| *votes > 0).collect();
+    named.sort_by_key(|(id, votes)| (Reverse(*votes), *id));
+    named
+}
+
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster").field("name", &self.state.name).field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_most_name_comes_first_and_who_is_named_by_nobody_not_at_all() {
+        let ids: Vec<NodeId> = (1..=3).map(|number| NodeId::new(number).unwrap()).collect();
+        let named = |votes: &[u16]| {
+            let votes: Vec<String> = votes.iter().map(|port| url(*port)).collect();
+            let nodes = ids.iter().map(|id| (*id, url(u16::from(id.number()))));
+            count(nodes, &votes)
+        };
+        assert_eq!(named(&[2, 3, 2]), [(ids[1], 2), (ids[2], 1)]);
+        assert_eq!(named(&[3, 1]), [(ids[0], 1), (ids[2], 1)]);
+        assert_eq!(named(&[9]), []);
+        assert_eq!(count(ids.iter().map(|id| (*id, url(1))), &[String::new()]), []);
     }
 }
