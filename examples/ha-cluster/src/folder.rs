@@ -59,6 +59,7 @@ impl Folder {
     /// The folder, made where it is missing. One with somebody else's files in it is refused untouched.
     pub(crate) fn make(path: &Path) -> Result<Self> {
         refuse_foreign(path)?;
+        refuse_odd(&destined(path)?)?;
         DirBuilder::new()
             .recursive(true)
             .mode(PRIVATE_FOLDER)
@@ -83,15 +84,29 @@ impl Folder {
 
     fn at(path: &Path) -> Result<Self> {
         let path = path.canonicalize().map_err(|error| Error::file("open the folder", path, &error))?;
-        // Configurations of OpenBao and HAProxy quote paths, and have no common way to write these.
-        let odd = |c: char| c.is_control() || matches!(c, '"' | '\\' | '$');
-        match path.to_str() {
-            Some(text) if !text.contains(odd) => Ok(Self { path }),
-            _ => Err(Error::new(
-                format!("{} can't stand in a configuration file", path.display()),
-                "name a folder without quotes, backslashes, dollars and control characters with --dir",
-            )),
+        refuse_odd(&path)?;
+        Ok(Self { path })
+    }
+
+    /// Makes our files readable by their owner alone, whatever was done to them. Returns those that others could read.
+    pub(crate) fn make_private(&self, state: &State) -> Result<Vec<PathBuf>> {
+        let mut ours = vec![self.keys(), self.credentials(), self.ca(), self.ca_key()];
+        ours.extend([self.balancer_config(), self.balancer_log(), self.path.join(MARKER), self.path.join(LOCK)]);
+        for node in state.node_ids().map(|id| self.node(id)) {
+            ours.extend([node.data(), node.config(), node.log(), node.certificate(), node.key(), node.0]);
         }
+        let mut mended = Vec::new();
+        for path in ours {
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            let mode = if metadata.is_dir() { PRIVATE_FOLDER } else { files::PRIVATE };
+            // A link is somebody's own doing, and so is what it leads to.
+            if !metadata.is_symlink() && metadata.mode() & 0o077 != 0 {
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+                    .map_err(|error| Error::file("make private", &path, &error))?;
+                mended.push(path);
+            }
+        }
+        Ok(mended)
     }
 
     /// Makes sure that no other command changes the folder meanwhile.
@@ -321,6 +336,27 @@ fn refuse_foreign(path: &Path) -> Result<()> {
     refuse("holds files, and they are not those of a cluster")
 }
 
+/// The path that a folder will have by its real name when it is made.
+fn destined(path: &Path) -> Result<PathBuf> {
+    let failed = |error| Error::file("open the folder", path, &error);
+    let path = std::path::absolute(path).map_err(failed)?;
+    let existing = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+    let rest = path.strip_prefix(existing).unwrap_or(Path::new(""));
+    Ok(existing.canonicalize().map_err(failed)?.join(rest))
+}
+
+/// Configurations of OpenBao and HAProxy quote paths, and have no common way to write these.
+fn refuse_odd(path: &Path) -> Result<()> {
+    let odd = |c: char| c.is_control() || matches!(c, '"' | '\\' | '$');
+    match path.to_str() {
+        Some(text) if !text.contains(odd) => Ok(()),
+        _ => Err(Error::new(
+            format!("{} can't stand in a configuration file", path.display()),
+            "name a folder without quotes, backslashes, dollars and control characters with --dir",
+        )),
+    }
+}
+
 fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     let read = || fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
     read().map_err(|error| Error::file("list", path, &error))
@@ -419,9 +455,31 @@ mod tests {
     fn a_path_that_no_configuration_can_hold_is_refused() {
         let place = Place::new("odd");
         for odd in ["a\"b", "a\\b", "a${b}", "a\nb"] {
-            assert!(Folder::make(&place.0.join(odd)).is_err(), "{odd}");
+            assert!(Folder::make(&place.0.join(odd).join("c")).is_err(), "{odd}");
         }
+        assert!(entries(&place.0).unwrap().is_empty(), "nothing was made");
         assert!(Folder::make(&place.0.join("a 'b' #ü")).is_ok());
+    }
+
+    #[test]
+    fn files_that_others_could_read_are_made_private_and_named() {
+        let place = Place::new("modes");
+        let folder = Folder::make(&place.0).unwrap();
+        let ports = crate::ports::Ports::at(8200, 3).unwrap();
+        let state = State::new("default".into(), "2.7.2".into(), "/opt/bao".into(), ports);
+        folder.save(&state).unwrap();
+        let (data, theirs) = (folder.node(NodeId::new(2).unwrap()).data(), place.0.join("notes.txt"));
+        state.node_ids().for_each(|id| folder.make_node(id).unwrap());
+        fs::write(&theirs, "mine").unwrap();
+        symlink(&theirs, folder.ca()).unwrap();
+        files::replace(&folder.keys(), b"keys").unwrap();
+        assert!(folder.make_private(&state).unwrap().is_empty());
+        for (path, mode) in [(&folder.keys(), 0o644), (&data, 0o755), (&theirs, 0o644)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        assert_eq!(folder.make_private(&state).unwrap(), [folder.keys(), data.clone()]);
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&folder.keys()), mode(&data), mode(&theirs)), (0o600, 0o700, 0o644));
     }
 
     #[test]

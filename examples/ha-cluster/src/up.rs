@@ -95,6 +95,7 @@ pub(crate) async fn up(
     };
 
     let mut up = Up { cluster: Cluster::new(folder, state), progress };
+    up.privacy()?;
     up.require_own_processes()?;
     up.ports()?;
     let new_authority = up.certificates()?;
@@ -229,6 +230,15 @@ impl Up<'_> {
             format!("wrote node.hcl for {}; it counts from a node's next start", list(&written))
         };
         self.say("configuration", text, !written.is_empty());
+        Ok(())
+    }
+
+    fn privacy(&self) -> Result<()> {
+        let mended = self.cluster.folder().make_private(self.cluster.state())?;
+        if !mended.is_empty() {
+            let mended: Vec<String> = mended.iter().map(|path| path.display().to_string()).collect();
+            self.say("privacy", format!("others could use {}; now you alone can", mended.join(", ")), true);
+        }
         Ok(())
     }
 

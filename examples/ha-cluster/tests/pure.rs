@@ -113,6 +113,9 @@ fn a_port_that_was_taken_while_the_cluster_was_down_is_named() {
     made.place.run(["down", "--delete-data"]).refused(&[&port]);
     assert!(made.place.run(["status"]).out.contains(&format!("port {port} is held by")));
     drop(listener);
+    // Keys that can't be read are not the same as none.
+    fs::create_dir(made.place.file("keys.json")).unwrap();
+    assert!(made.place.run(["status"]).out.contains("could not read"));
     made.place.run(["down"]).ok();
     assert!(made.place.file("cluster.json").exists());
 }
