@@ -463,8 +463,7 @@ impl Cluster {
         if held.is_empty() {
             return Ok(());
         }
-        let mut pids: Vec<String> = held.iter().filter_map(|held| Some(held.pid?.to_string())).collect();
-        pids.dedup();
+        let pids: Vec<String> = held.iter().filter_map(|held| Some(held.by.as_ref()?.0.to_string())).collect();
         let end = match pids.as_slice() {
             [] => "end it (`lsof -i` names it)".to_owned(),
             pids => format!("end it (`kill {}`)", pids.join(" ")),

@@ -112,34 +112,43 @@ pub(crate) fn check(port: u16, who: &str) -> Result<()> {
     }
 }
 
-/// A port that somebody listens on.
+/// Ports that one program listens on.
 pub(crate) struct Held {
-    pub port: u16,
-    /// The process, where the system tells.
-    pub pid: Option<i32>,
-    who: Option<String>,
+    pub ports: Vec<u16>,
+    /// The process and what it is, where the system tells.
+    pub by: Option<(i32, String)>,
 }
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.pid, &self.who) {
-            (Some(pid), Some(who)) => write!(f, "port {} is held by process {pid} ({who})", self.port),
-            _ => write!(f, "port {} is held by a program that can't be named", self.port),
+        match self.ports.as_slice() {
+            [port] => write!(f, "port {port} is held by ")?,
+            ports => {
+                let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+                write!(f, "ports {} are held by ", ports.join(", "))?;
+            }
+        }
+        match &self.by {
+            Some((pid, who)) => write!(f, "process {pid} ({who})"),
+            None => write!(f, "a program that can't be named"),
         }
     }
 }
 
-/// Those of these ports that somebody listens on.
+/// Those of these ports that somebody listens on, by whom.
 pub(crate) fn held(ports: impl IntoIterator<Item = u16>) -> Vec<Held> {
-    let is_held = |port: &u16| {
-        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
-        bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
-    };
-    let name = |port| {
-        let (pid, who) = listener(port).unzip();
-        Held { port, pid, who }
-    };
-    ports.into_iter().filter(is_held).map(name).collect()
+    let mut all: Vec<Held> = Vec::new();
+    for port in ports {
+        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        if bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse) {
+            let by = listener(port);
+            match all.iter_mut().find(|held| held.by == by) {
+                Some(held) => held.ports.push(port),
+                None => all.push(Held { ports: vec![port], by }),
+            }
+        }
+    }
+    all
 }
 
 fn is_free(port: u16) -> bool {
@@ -174,7 +183,7 @@ mod tests {
         let error = check(first.nodes[1].cluster_port, "node-2").unwrap_err().to_string();
         assert!(error.contains("node-2") && error.contains("--port-base"), "{error}");
         let held = held(first.all());
-        assert_eq!(held.iter().map(|held| held.port).collect::<Vec<_>>(), [first.nodes[1].cluster_port]);
+        assert_eq!(held.iter().map(|held| held.ports.as_slice()).collect::<Vec<_>>(), [[first.nodes[1].cluster_port]]);
         let ours = format!("process {}", std::process::id());
         assert!(!cfg!(target_os = "linux") || error.contains(&ours) && held[0].to_string().contains(&ours), "{error}");
         drop(taken);

@@ -161,6 +161,9 @@ async fn leader(cluster: &Cluster, nodes: &[NodeStatus]) -> Result<Told, String>
     let open: Vec<&String> = nodes.iter().filter(|node| node.sealed == Some(false)).map(|node| &node.url).collect();
     let ask = async || -> Result<Told> {
         Keys::load(cluster.folder())?;
+        if open.is_empty() {
+            return Err(Error::new("no node is unsealed", "run `up`"));
+        }
         let client = cluster.operator_builder()?.urls(open).deadline(VOTERS).build()?;
         let autopilot = client.sys().raft().autopilot_state().await.map_err(|error| cluster.operator_error(error))?;
         let members = members(cluster, &client, &autopilot).await.ok();
