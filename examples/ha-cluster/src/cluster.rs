@@ -1,8 +1,9 @@
 //! A cluster as a program sees it: what it is made of, clients for it, and the faults that tests inject.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use baokit::{Builder, Client, SecretValue};
 use tokio::task::JoinSet;
@@ -10,14 +11,14 @@ use tokio::task::JoinSet;
 use crate::access::{Credentials, MOUNT};
 use crate::environment::Environment;
 use crate::folder::Folder;
-use crate::keys::Keys;
+use crate::keys::{Keys, is_refused, refused};
 use crate::node::NodeId;
 use crate::process::{ProcessState, Service};
 use crate::state::{State, url};
 use crate::status::Status;
 use crate::up::{Options, Step};
 use crate::wait::Patience;
-use crate::{Error, Result, files, nodes, status, up};
+use crate::{Error, Result, files, nodes, ports, status, up};
 
 /// How long one question to a node may take. A stopped node accepts and never answers.
 pub(crate) const PROBE: Duration = Duration::from_secs(2);
@@ -27,6 +28,12 @@ const UNSEAL: Duration = Duration::from_secs(10);
 
 /// How long processes may take to end when they are asked to.
 const ENDS: Duration = Duration::from_secs(15);
+
+/// How long a leader may take to obey; an election takes up to 20 s.
+const OBEYS: Duration = Duration::from_secs(20);
+
+/// How long the ports of processes that are gone may stay taken.
+const CLOSES: Duration = Duration::from_secs(2);
 
 /// A cluster in a folder. It lives in processes of its own, so dropping this value ends nothing.
 #[derive(Clone)]
@@ -214,6 +221,11 @@ impl Cluster {
         Ok(Client::builder().urls(self.urls()).ca_pem(self.ca_pem()?).token(root.expose_str()?))
     }
 
+    /// What an answer to a client with the root token means.
+    pub(crate) fn operator_error(&self, error: baokit::Error) -> Error {
+        if is_refused(&error) { refused(&self.folder) } else { error.into() }
+    }
+
     /// A client for questions that need no credential.
     pub(crate) fn probe(&self, urls: impl IntoIterator<Item = String>) -> Result<Client> {
         let builder = Client::builder().urls(urls).ca_pem(self.ca_pem()?).without_credential();
@@ -276,11 +288,23 @@ impl Cluster {
         Ok(self.service(id)?.find()?.pids().to_vec())
     }
 
-    /// The leader, as most of the nodes see it that answer.
+    /// The leader, as most of the nodes see it that answer. Where as many name another, the one that can store
+    /// something: a leader that was deposed without knowing still names itself.
     ///
     /// # Errors
     /// Where no node knows of a leader: they are down or sealed, or an election is under way.
     pub async fn leader(&self) -> Result<NodeId> {
+        let named = self.named_leaders().await?;
+        let most = named.first().map_or(0, |(_, votes)| *votes);
+        let mut best = named.iter().filter(|(_, votes)| *votes == most).map(|(id, _)| *id);
+        match (best.next(), best.next()) {
+            (Some(only), None) => Ok(only),
+            _ => self.proven(named.iter().map(|(id, _)| *id)).await,
+        }
+    }
+
+    /// The nodes that others, or they themselves, call the leader, with how many do, the most first.
+    async fn named_leaders(&self) -> Result<Vec<(NodeId, usize)>> {
         let client = self.probe(self.urls())?;
         let mut questions = JoinSet::new();
         for (_, url) in self.nodes() {
@@ -294,14 +318,34 @@ impl Cluster {
                 votes.push(address);
             }
         }
-        let count = |id: &NodeId, url: &String| (votes.iter().filter(|vote| *vote == url).count(), *id);
-        let best = self.nodes().map(|(id, url)| count(&id, &url)).max().filter(|(votes, _)| *votes > 0);
-        best.map(|(_, id)| id).ok_or_else(|| {
-            Error::new(
-                format!("no node of the cluster {} knows of a leader", self.name()),
-                "wait some seconds where an election is under way; else see `status`",
-            )
-        })
+        Ok(count(self.nodes(), &votes))
+    }
+
+    /// The first of these that proves to lead.
+    async fn proven(&self, named: impl Iterator<Item = NodeId>) -> Result<NodeId> {
+        let mut tried = Vec::new();
+        for id in named {
+            if self.can_store(id).await? {
+                return Ok(id);
+            }
+            tried.push(id.to_string());
+        }
+        let what = match tried.as_slice() {
+            [] => format!("no node of the cluster {} knows of a leader", self.name()),
+            tried => format!("{} is called the leader and can't store anything", tried.join(", and so is ")),
+        };
+        Err(Error::new(what, "wait some seconds where an election is under way; else see `status`"))
+    }
+
+    /// Whether a node can store something, as only a real leader can. What it stores is gone in a minute.
+    async fn can_store(&self, id: NodeId) -> Result<bool> {
+        let client = self.operator_builder()?.deadline(PROBE).build()?;
+        let nothing = serde_json::json!({});
+        match client.sys().at(&self.url(id)?)?.wrap(nothing, Duration::from_secs(60)).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_refused(&error) => Err(self.operator_error(error)),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Ends a node at once, as a crash would (`SIGKILL`). Its data stays.
@@ -340,16 +384,32 @@ impl Cluster {
         nodes::open(self, &keys, &[id]).await.map(drop)
     }
 
-    /// Makes the leader give up its place, and waits until there is one again. Returns the leaders before and after;
-    /// the election may choose the same one.
+    /// Makes the leader give up its place, and waits until another one leads. Returns the leaders before and after.
     ///
     /// # Errors
-    /// Where there is no leader, or none within a minute.
+    /// Where no node proves to lead, before or within a minute after, and where the same one leads still or again.
     pub async fn step_down(&self) -> Result<(NodeId, NodeId)> {
-        let before = self.leader().await?;
-        let operator = self.operator()?;
-        operator.sys().at(&self.url(before)?)?.step_down().await?;
-        Ok((before, self.wait_for_leader().await?))
+        // One that was deposed obeys gladly.
+        let named = self.named_leaders().await?;
+        let before = self.proven(named.into_iter().map(|(id, _)| id)).await?;
+        let told = self.operator()?.sys().at(&self.url(before)?)?.step_down().await;
+        told.map_err(|error| self.operator_error(error))?;
+        let (patience, obeys) = (Patience::of(nodes::ELECTS), Instant::now() + OBEYS);
+        loop {
+            match self.leader().await {
+                Ok(id) if id != before && self.can_store(id).await? => return Ok((before, id)),
+                Ok(id) if id == before && Instant::now() > obeys => {
+                    return Err(Error::new(
+                        format!("the step-down had no effect: {before} leads still, or was elected again"),
+                        "see `status`: another node must be up, unsealed and a voter; then run it again",
+                    ));
+                }
+                _ => {}
+            }
+            if !patience.wait().await {
+                return Err(no_leader(&patience));
+            }
+        }
     }
 
     /// Waits until a node says of itself that it leads.
@@ -363,10 +423,7 @@ impl Cluster {
                 return Ok(id);
             }
             if !patience.wait().await {
-                return Err(Error::new(
-                    format!("the nodes elected no leader {}", patience.within()),
-                    "see `status`: more than half of the nodes must be up and unsealed",
-                ));
+                return Err(no_leader(&patience));
             }
         }
     }
@@ -375,7 +432,7 @@ impl Cluster {
     /// removed, and those in the folder that are not of the cluster are returned.
     ///
     /// # Errors
-    /// Where another command is at work in the folder, or a process does not end.
+    /// Where another command is at work in the folder, a process does not end, or somebody else holds its ports.
     pub async fn down(self, delete_data: bool) -> Result<Vec<PathBuf>> {
         let _lock = self.folder.lock().await?;
         let mut services = vec![self.balancer()];
@@ -390,7 +447,35 @@ impl Cluster {
                 service.ensure_down().await?;
             }
         }
+        self.require_free_ports().await?;
         if delete_data { self.folder.delete(&self.state) } else { Ok(Vec::new()) }
+    }
+
+    /// Refuses to call the cluster down while somebody still listens where it did: where its folder was moved, its
+    /// processes go by the old path, and none of them was found.
+    async fn require_free_ports(&self) -> Result<()> {
+        let patience = Patience::of(CLOSES);
+        let mut held = ports::held(self.state.ports());
+        // A process that is gone leaves its ports a moment later.
+        while !held.is_empty() && patience.wait().await {
+            held = ports::held(self.state.ports());
+        }
+        if held.is_empty() {
+            return Ok(());
+        }
+        let pids: Vec<String> = held.iter().filter_map(|held| Some(held.by.as_ref()?.0.to_string())).collect();
+        let end = match pids.as_slice() {
+            [] => "end it (`lsof -i` names it)".to_owned(),
+            pids => format!("end it (`kill {}`)", pids.join(" ")),
+        };
+        let held: Vec<String> = held.iter().map(ToString::to_string).collect();
+        Err(Error::new(
+            format!("no process of {} runs any more, but {}", self.path().display(), held.join(", ")),
+            format!(
+                "where the folder was moved while the cluster ran, that is the cluster: {end} and run `down` again. \
+                 No file was removed"
+            ),
+        ))
     }
 
     /// Refuses a node that belongs to another cluster.
@@ -411,8 +496,42 @@ impl Cluster {
     }
 }
 
+fn no_leader(patience: &Patience) -> Error {
+    Error::new(
+        format!("the nodes elected no leader {}", patience.within()),
+        "see `status`: more than half of the nodes must be up and unsealed",
+    )
+}
+
+/// The nodes that have votes, each an address, the most first.
+fn count(nodes: impl Iterator<Item = (NodeId, String)>, votes: &[String]) -> Vec<(NodeId, usize)> {
+    let of = |url: &String| votes.iter().filter(|vote| *vote == url).count();
+    let mut named: Vec<_> = nodes.map(|(id, url)| (id, of(&url))).filter(|(_, votes)| *votes > 0).collect();
+    named.sort_by_key(|(id, votes)| (Reverse(*votes), *id));
+    named
+}
+
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster").field("name", &self.state.name).field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_most_name_comes_first_and_who_is_named_by_nobody_not_at_all() {
+        let ids: Vec<NodeId> = (1..=3).map(|number| NodeId::new(number).unwrap()).collect();
+        let named = |votes: &[u16]| {
+            let votes: Vec<String> = votes.iter().map(|port| url(*port)).collect();
+            let nodes = ids.iter().map(|id| (*id, url(u16::from(id.number()))));
+            count(nodes, &votes)
+        };
+        assert_eq!(named(&[2, 3, 2]), [(ids[1], 2), (ids[2], 1)]);
+        assert_eq!(named(&[3, 1]), [(ids[0], 1), (ids[2], 1)]);
+        assert_eq!(named(&[9]), []);
+        assert_eq!(count(ids.iter().map(|id| (*id, url(1))), &[String::new()]), []);
     }
 }

@@ -25,7 +25,9 @@ impl Error {
         let next = match error.kind() {
             io::ErrorKind::PermissionDenied => "check who owns it, and whether you may write there",
             io::ErrorKind::StorageFull => "free some space, then run the command again",
-            io::ErrorKind::NotFound => "run `ha-cluster up`, which makes what is missing",
+            io::ErrorKind::NotFound => {
+                "see whether it, or a folder above it, was moved or removed, then run the command again"
+            }
             _ => "mend that, then run the command again",
         };
         Self::new(format!("could not {action} {}: {error}", path.display()), next)

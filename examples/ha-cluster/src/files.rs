@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub(crate) const PRIVATE: u32 = 0o600;
 
 /// What the name of a file begins with that was not finished.
-pub(crate) const UNFINISHED: &str = ".ha-cluster.";
+const UNFINISHED: &str = ".ha-cluster.";
 
 /// Where a file is written before it takes its place.
 pub(crate) fn unfinished(path: &Path) -> PathBuf {
@@ -32,9 +32,12 @@ pub(crate) struct Pending {
 
 /// Opens the place beside `path`: what keeps a file from being written shows here, before anything is done whose
 /// result could then not be kept.
+///
+/// Always a new file, with our own mode: what is there may be a link to somebody's file, or open to others.
 pub(crate) fn begin(path: &Path) -> Result<Pending> {
     let beside = unfinished(path);
-    let open = |path: &Path| OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(path);
+    remove(&beside)?;
+    let open = |path: &Path| OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path);
     let file = open(&beside).map_err(|error| Error::file("write", path, &error))?;
     Ok(Pending { file, path: path.to_owned() })
 }
@@ -45,12 +48,32 @@ impl Pending {
         let mut write = || -> io::Result<()> {
             self.file.write_all(content)?;
             self.file.sync_all()?;
-            fs::rename(unfinished(&self.path), &self.path)?;
-            let folder = self.path.parent().unwrap_or(Path::new("/"));
-            File::open(folder)?.sync_all()
+            put_in_place(&self.path)
         };
         write().map_err(|error| Error::file("write", &self.path, &error))
     }
+}
+
+fn put_in_place(path: &Path) -> io::Result<()> {
+    fs::rename(unfinished(path), path)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    File::open(folder)?.sync_all()
+}
+
+/// Puts a file in its place that was written in full and not renamed: whoever wrote it was killed.
+pub(crate) fn adopt(path: &Path) -> Result<()> {
+    let beside = unfinished(path);
+    let adopt = || -> io::Result<()> {
+        fs::set_permissions(&beside, fs::Permissions::from_mode(PRIVATE))?;
+        File::open(&beside)?.sync_all()?;
+        put_in_place(path)
+    };
+    adopt().map_err(|error| Error::file("write", path, &error))
+}
+
+/// Whether a file is there, and not a link to one, nor anything else.
+pub(crate) fn is_regular(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file())
 }
 
 /// Brings a file to this content; says whether it had to be changed.
@@ -76,5 +99,38 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path, &error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn what_is_in_the_place_of_an_unfinished_file_is_neither_written_to_nor_kept() {
+        let folder = std::env::temp_dir().join(format!("ha-cluster-files-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (path, theirs) = (folder.join("keys.json"), folder.join("theirs"));
+        let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode();
+        fs::write(&theirs, "mine").unwrap();
+
+        symlink(&theirs, unfinished(&path)).unwrap();
+        replace(&path, b"keys").unwrap();
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "mine");
+        assert!(is_regular(&path));
+
+        // One that others may read, and somebody may hold open.
+        fs::write(unfinished(&path), "old").unwrap();
+        fs::set_permissions(unfinished(&path), fs::Permissions::from_mode(0o666)).unwrap();
+        let mut held = File::open(unfinished(&path)).unwrap();
+        replace(&path, b"keys").unwrap();
+        assert_eq!(mode(&path) & 0o777, PRIVATE);
+        assert_eq!(io::read_to_string(&mut held).unwrap(), "old");
+
+        // What is no file is not removed.
+        fs::create_dir(unfinished(&path)).unwrap();
+        assert!(replace(&path, b"keys").is_err());
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -8,11 +8,12 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use zeroize::Zeroizing;
 
-use crate::files::{self, UNFINISHED};
+use crate::files;
 use crate::node::NodeId;
 use crate::state::State;
 use crate::wait::Patience;
@@ -58,6 +59,7 @@ impl Folder {
     /// The folder, made where it is missing. One with somebody else's files in it is refused untouched.
     pub(crate) fn make(path: &Path) -> Result<Self> {
         refuse_foreign(path)?;
+        refuse_odd(&destined(path)?)?;
         DirBuilder::new()
             .recursive(true)
             .mode(PRIVATE_FOLDER)
@@ -71,7 +73,7 @@ impl Folder {
 
     /// The folder of a cluster that there is.
     pub(crate) fn existing(path: &Path) -> Result<Self> {
-        if !path.join(MARKER).is_file() {
+        if !files::is_regular(&path.join(MARKER)) {
             return Err(Error::new(
                 format!("there is no cluster in {}", path.display()),
                 "make one with `up`, or name the right one with --name or --dir",
@@ -82,15 +84,29 @@ impl Folder {
 
     fn at(path: &Path) -> Result<Self> {
         let path = path.canonicalize().map_err(|error| Error::file("open the folder", path, &error))?;
-        // Configurations of OpenBao and HAProxy quote paths, and have no common way to write these.
-        let odd = |c: char| c.is_control() || matches!(c, '"' | '\\' | '$');
-        match path.to_str() {
-            Some(text) if !text.contains(odd) => Ok(Self { path }),
-            _ => Err(Error::new(
-                format!("{} can't stand in a configuration file", path.display()),
-                "name a folder without quotes, backslashes, dollars and control characters with --dir",
-            )),
+        refuse_odd(&path)?;
+        Ok(Self { path })
+    }
+
+    /// Makes our files readable by their owner alone, whatever was done to them. Returns those that others could read.
+    pub(crate) fn make_private(&self, state: &State) -> Result<Vec<PathBuf>> {
+        let mut ours = vec![self.keys(), self.credentials(), self.ca(), self.ca_key()];
+        ours.extend([self.balancer_config(), self.balancer_log(), self.path.join(MARKER), self.path.join(LOCK)]);
+        for node in state.node_ids().map(|id| self.node(id)) {
+            ours.extend([node.data(), node.config(), node.log(), node.certificate(), node.key(), node.0]);
         }
+        let mut mended = Vec::new();
+        for path in ours {
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            let mode = if metadata.is_dir() { PRIVATE_FOLDER } else { files::PRIVATE };
+            // A link is somebody's own doing, and so is what it leads to.
+            if !metadata.is_symlink() && metadata.mode() & 0o077 != 0 {
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+                    .map_err(|error| Error::file("make private", &path, &error))?;
+                mended.push(path);
+            }
+        }
+        Ok(mended)
     }
 
     /// Makes sure that no other command changes the folder meanwhile.
@@ -103,6 +119,8 @@ impl Folder {
                 .truncate(false)
                 .write(true)
                 .mode(files::PRIVATE)
+                // Not a link to somebody's file.
+                .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
                 .open(&path)
                 .map_err(|error| Error::file("lock", &path, &error))?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -181,6 +199,24 @@ impl Folder {
             .map_err(|error| Error::file("make the folder", &data, &error))
     }
 
+    /// Moves what a node stored aside, and with it what there is of the keys that may open it: nothing here can tell for
+    /// certain that nobody needs them. Returns where the data is now.
+    pub(crate) fn abandon_data(&self, id: NodeId) -> Result<PathBuf> {
+        let node = self.node(id);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let free = |time: &u64| !node.0.join(format!("data.abandoned-{time}")).exists();
+        let time = (since..).find(free).unwrap_or(since);
+        let (data, keys) = (node.data(), files::unfinished(&self.keys()));
+        let aside = node.0.join(format!("data.abandoned-{time}"));
+        // Copied first and removed last, so that they are somewhere whenever this is interrupted.
+        if let Some(text) = files::read(&keys)?.map(Zeroizing::new).filter(|text| !text.is_empty()) {
+            files::replace(&node.0.join(format!("keys.json.abandoned-{time}")), text.as_bytes())?;
+        }
+        fs::rename(&data, &aside).map_err(|error| Error::file("move aside", &data, &error))?;
+        files::remove(&keys)?;
+        Ok(aside)
+    }
+
     /// Removes what `up` made, the marker last, so that it can be done again when it was interrupted. Returns what
     /// is left: files that are not ours.
     pub(crate) fn delete(&self, state: &State) -> Result<Vec<PathBuf>> {
@@ -202,14 +238,23 @@ impl Folder {
         if !self.path.exists() {
             return Ok(Vec::new());
         }
-        entries(&self.path)
+        let mut left = Vec::new();
+        for entry in entries(&self.path)? {
+            // What lies in a node's folder is called by its own name.
+            if state.node_ids().any(|id| self.node(id).0 == entry) {
+                left.extend(entries(&entry)?);
+            } else {
+                left.push(entry);
+            }
+        }
+        Ok(left)
     }
 }
 
 /// The marker of a cluster's folder.
 const MARKER: &str = "cluster.json";
 
-/// Begins as unfinished files do, since it is there before the marker.
+/// There before the marker.
 const LOCK: &str = ".ha-cluster.lock";
 
 /// The folder of one node.
@@ -282,14 +327,34 @@ fn refuse_foreign(path: &Path) -> Result<()> {
         return refuse("belongs to another user");
     }
     let entries = entries(path)?;
-    let is_named = |entry: &PathBuf, test: fn(&str) -> bool| {
-        entry.file_name().and_then(|name| name.to_str()).is_some_and(test) && entry.is_file()
-    };
-    let marked = entries.iter().any(|entry| is_named(entry, |name| name == MARKER));
-    if marked || entries.iter().all(|entry| is_named(entry, |name| name.starts_with(UNFINISHED))) {
+    let marker = path.join(MARKER);
+    // All that there can be before the marker.
+    let first = [path.join(LOCK), files::unfinished(&marker)];
+    if files::is_regular(&marker) || entries.iter().all(|entry| first.contains(entry) && files::is_regular(entry)) {
         return Ok(());
     }
     refuse("holds files, and they are not those of a cluster")
+}
+
+/// The path that a folder will have by its real name when it is made.
+fn destined(path: &Path) -> Result<PathBuf> {
+    let failed = |error| Error::file("open the folder", path, &error);
+    let path = std::path::absolute(path).map_err(failed)?;
+    let existing = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+    let rest = path.strip_prefix(existing).unwrap_or(Path::new(""));
+    Ok(existing.canonicalize().map_err(failed)?.join(rest))
+}
+
+/// Configurations of OpenBao and HAProxy quote paths, and have no common way to write these.
+fn refuse_odd(path: &Path) -> Result<()> {
+    let odd = |c: char| c.is_control() || matches!(c, '"' | '\\' | '$');
+    match path.to_str() {
+        Some(text) if !text.contains(odd) => Ok(()),
+        _ => Err(Error::new(
+            format!("{} can't stand in a configuration file", path.display()),
+            "name a folder without quotes, backslashes, dollars and control characters with --dir",
+        )),
+    }
 }
 
 fn entries(path: &Path) -> Result<Vec<PathBuf>> {
@@ -320,6 +385,7 @@ fn remove_if_empty(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::symlink;
 
     /// A folder for one test, which goes away with the value.
     struct Place(PathBuf);
@@ -360,9 +426,19 @@ mod tests {
         drop(folder.lock().await.unwrap());
         assert!(Folder::make(&path).is_ok());
         assert!(Folder::existing(&path).is_err());
-        // A folder that only looks like a lock file is somebody else's.
-        fs::create_dir(path.join(".ha-cluster.folder")).unwrap();
-        assert!(Folder::make(&path).is_err());
+        // What only looks like a file of ours is somebody else's.
+        for name in [".ha-cluster.folder", ".ha-cluster.notes.new", ".ha-cluster.keys.json.new"] {
+            fs::write(path.join(name), "mine").unwrap();
+            assert!(Folder::make(&path).is_err(), "{name}");
+            fs::remove_file(path.join(name)).unwrap();
+        }
+        fs::write(place.0.join("theirs"), "mine").unwrap();
+        for name in [MARKER, ".ha-cluster.cluster.json.new"] {
+            symlink(place.0.join("theirs"), path.join(name)).unwrap();
+            assert!(Folder::make(&path).is_err() && Folder::existing(&path).is_err(), "{name}");
+            fs::remove_file(path.join(name)).unwrap();
+        }
+        assert!(Folder::make(&path).is_ok());
     }
 
     #[tokio::test]
@@ -379,9 +455,31 @@ mod tests {
     fn a_path_that_no_configuration_can_hold_is_refused() {
         let place = Place::new("odd");
         for odd in ["a\"b", "a\\b", "a${b}", "a\nb"] {
-            assert!(Folder::make(&place.0.join(odd)).is_err(), "{odd}");
+            assert!(Folder::make(&place.0.join(odd).join("c")).is_err(), "{odd}");
         }
+        assert!(entries(&place.0).unwrap().is_empty(), "nothing was made");
         assert!(Folder::make(&place.0.join("a 'b' #ü")).is_ok());
+    }
+
+    #[test]
+    fn files_that_others_could_read_are_made_private_and_named() {
+        let place = Place::new("modes");
+        let folder = Folder::make(&place.0).unwrap();
+        let ports = crate::ports::Ports::at(8200, 3).unwrap();
+        let state = State::new("default".into(), "2.7.2".into(), "/opt/bao".into(), ports);
+        folder.save(&state).unwrap();
+        let (data, theirs) = (folder.node(NodeId::new(2).unwrap()).data(), place.0.join("notes.txt"));
+        state.node_ids().for_each(|id| folder.make_node(id).unwrap());
+        fs::write(&theirs, "mine").unwrap();
+        symlink(&theirs, folder.ca()).unwrap();
+        files::replace(&folder.keys(), b"keys").unwrap();
+        assert!(folder.make_private(&state).unwrap().is_empty());
+        for (path, mode) in [(&folder.keys(), 0o644), (&data, 0o755), (&theirs, 0o644)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        assert_eq!(folder.make_private(&state).unwrap(), [folder.keys(), data.clone()]);
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&folder.keys()), mode(&data), mode(&theirs)), (0o600, 0o700, 0o644));
     }
 
     #[test]
@@ -396,11 +494,35 @@ mod tests {
             fs::write(folder.node(id).log(), "log").unwrap();
         }
         fs::write(place.0.join("notes.txt"), "mine").unwrap();
-        assert_eq!(folder.delete(&state).unwrap(), [place.0.join("notes.txt")]);
+        fs::create_dir(place.0.join("node-1/data.abandoned-1")).unwrap();
+        let mut left = folder.delete(&state).unwrap();
+        left.sort();
+        assert_eq!(left, [place.0.join("node-1/data.abandoned-1"), place.0.join("notes.txt")]);
         fs::remove_file(place.0.join("notes.txt")).unwrap();
+        fs::remove_dir(place.0.join("node-1/data.abandoned-1")).unwrap();
         folder.save(&state).unwrap();
         assert!(folder.delete(&state).unwrap().is_empty());
         assert!(!place.0.exists());
+    }
+
+    #[test]
+    fn data_is_moved_aside_with_its_keys_and_never_onto_older_data() {
+        let place = Place::new("aside");
+        let folder = Folder::make(&place.0).unwrap();
+        let id = NodeId::new(1).unwrap();
+        let mut seen = Vec::new();
+        for text in ["first", "second"] {
+            folder.make_node(id).unwrap();
+            fs::write(folder.node(id).data().join("vault.db"), text).unwrap();
+            fs::write(files::unfinished(&folder.keys()), text).unwrap();
+            let aside = folder.abandon_data(id).unwrap();
+            assert!(!seen.contains(&aside) && !folder.node(id).data().exists());
+            assert_eq!(fs::read_to_string(aside.join("vault.db")).unwrap(), text);
+            let keys = aside.to_str().unwrap().replace("/data.", "/keys.json.");
+            assert_eq!(fs::read_to_string(keys).unwrap(), text);
+            seen.push(aside);
+        }
+        assert!(!files::unfinished(&folder.keys()).exists());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command line of ha-cluster: reads arguments, calls the library, prints.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -131,7 +132,7 @@ async fn main() -> ExitCode {
     match run(&place, command).await {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("ha-cluster: {error}");
+            tell(&format!("ha-cluster: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -228,7 +229,12 @@ fn show(step: &Step<'_>) {
         Outcome::Unchanged => "ok",
         Outcome::Waiting => "...",
     };
-    eprintln!("{mark:>6}  {:<13}  {}", step.name, step.text);
+    tell(&format!("{mark:>6}  {:<13}  {}", step.name, step.text));
+}
+
+/// Like `eprintln!`, but work that is under way goes on where nobody reads, or the disk is full.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 async fn logs(cluster: &Cluster, node: Option<Which>, lines: usize) -> Result<()> {
@@ -246,18 +252,44 @@ async fn logs(cluster: &Cluster, node: Option<Which>, lines: usize) -> Result<()
     Ok(())
 }
 
-fn last_lines(file: &Path, lines: usize) -> Result<String> {
-    let text = match std::fs::read(file) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok("(nothing yet)\n".to_owned()),
+fn last_lines(path: &Path, lines: usize) -> Result<String> {
+    match File::open(path).and_then(|file| end_of(file, lines)) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok("(nothing yet)\n".to_owned()),
         Err(error) => {
             let next = "check who owns it";
-            return Err(Error::new(format!("could not read {}: {error}", file.display()), next));
+            Err(Error::new(format!("could not read {}: {error}", path.display()), next))
         }
+    }
+}
+
+/// The last lines of a file, which is read from its end: a log may be large.
+fn end_of(mut file: impl Read + Seek, lines: usize) -> io::Result<Vec<u8>> {
+    const BLOCK: u64 = 64 * 1024;
+    let mut start = file.seek(SeekFrom::End(0))?;
+    let mut end = Vec::new();
+    let begin_of_lines = loop {
+        // The line feed at the very end begins no line.
+        let feeds = end.iter().enumerate().rev().skip(1).filter(|(_, byte)| **byte == b'\n');
+        match feeds.map(|(at, _)| at + 1).nth(lines.saturating_sub(1)) {
+            _ if lines == 0 => break end.len(),
+            Some(at) => break at,
+            None if start == 0 => break 0,
+            None => {}
+        }
+        let length = start.min(BLOCK.max(end.len() as u64));
+        start -= length;
+        file.seek(SeekFrom::Start(start))?;
+        let mut block = Vec::new();
+        file.by_ref().take(length).read_to_end(&mut block)?;
+        block.append(&mut end);
+        end = block;
     };
-    let all: Vec<&str> = text.lines().collect();
-    let last = all.iter().skip(all.len().saturating_sub(lines));
-    Ok(last.map(|line| format!("{line}\n")).collect())
+    let mut text = end.split_off(begin_of_lines);
+    if text.last().is_some_and(|last| *last != b'\n') {
+        text.push(b'\n');
+    }
+    Ok(text)
 }
 
 /// Like `print!`, but a reader that has seen enough (`| head`) is no failure.
@@ -268,5 +300,48 @@ fn print(text: &str) -> Result<()> {
             Err(Error::new(format!("could not write the output: {error}"), "see where the output goes"))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use super::*;
+    use std::io::Cursor;
+
+    #[test]
+    fn the_last_lines_are_those_of_the_whole_text() {
+        let long: String = (0..40_000).map(|number| format!("line {number}\n")).collect();
+        for text in ["", "\n", "a", "a\n", "a\nb", "\n\na\n", &long, &format!("{long}{}", "x".repeat(200_000))] {
+            let all: Vec<&str> = text.lines().collect();
+            for lines in [0, 1, 2, 3, 30_000, 100_000] {
+                let last = all.iter().skip(all.len().saturating_sub(lines));
+                let expected: String = last.map(|line| format!("{line}\n")).collect();
+                let found = end_of(Cursor::new(text), lines).unwrap();
+                assert!(found == expected.as_bytes(), "{lines} of {} bytes", text.len());
+            }
+        }
+    }
+
+    #[test]
+    fn the_begin_of_a_large_log_is_not_read() {
+        /// Counts what is read.
+        struct Counted(Cursor<Vec<u8>>, usize);
+        impl Read for Counted {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                let read = self.0.read(into)?;
+                self.1 += read;
+                Ok(read)
+            }
+        }
+        impl Seek for Counted {
+            fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+                self.0.seek(to)
+            }
+        }
+        let mut log = Counted(Cursor::new(b"a line of a log\n".repeat(1_000_000)), 0);
+        assert_eq!(end_of(&mut log, 50).unwrap().len(), 50 * 16);
+        assert!(log.1 <= 64 * 1024, "{}", log.1);
     }
 }

@@ -28,6 +28,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// ones an invalid key.
 const REFUSALS: u8 = 3;
 
+/// What is seen of a node that holds no data.
+const NOT_JOINED: &str = "did not join the cluster";
+
 /// Starts a node's process where there is none, and continues one that was stopped. Says what was done.
 pub(crate) async fn ensure_running(cluster: &Cluster, id: NodeId) -> Result<Option<&'static str>> {
     let service = cluster.service(id)?;
@@ -78,8 +81,12 @@ pub(crate) async fn answers(cluster: &Cluster, id: NodeId) -> Result<SealStatus>
 
 /// Waits until these nodes have joined the cluster, unsealing each as soon as it has. Returns those that were sealed.
 pub(crate) async fn open(cluster: &Cluster, keys: &Keys, ids: &[NodeId]) -> Result<Vec<NodeId>> {
+    open_within(cluster, keys, ids, OPENS).await
+}
+
+async fn open_within(cluster: &Cluster, keys: &Keys, ids: &[NodeId], limit: Duration) -> Result<Vec<NodeId>> {
     let client = cluster.probe(cluster.urls())?;
-    let patience = Patience::of(OPENS);
+    let patience = Patience::of(limit);
     let mut waiting: Vec<Waiting> =
         ids.iter().map(|id| Waiting { id: *id, given: None, refusals: 0, seen: String::new() }).collect();
     let mut opened = Vec::new();
@@ -130,7 +137,7 @@ impl Waiting {
             }
         };
         if !status.initialized {
-            "did not join the cluster".clone_into(&mut self.seen);
+            NOT_JOINED.clone_into(&mut self.seen);
             return Ok(Progress::Waiting);
         }
         if !status.sealed {
@@ -191,8 +198,15 @@ impl Waiting {
     fn late(&self, cluster: &Cluster, patience: &Patience) -> Error {
         let words = cluster.service(self.id).map(|service| service.last_words()).unwrap_or_default();
         let data = cluster.folder().node(self.id).data();
+        let what = format!("{} {} ({}); {words}", self.id, self.seen, patience.within());
+        if self.seen == NOT_JOINED {
+            let next = "mend what the log names and run `up` again. Only a leader lets a node in, and one is elected where \
+                        more than half of the members run and hold their data: put `data` folders back that were moved \
+                        away";
+            return Error::new(what, next);
+        }
         Error::new(
-            format!("{} {} ({}); {words}", self.id, self.seen, patience.within()),
+            what,
             format!(
                 "mend what the log names and run `up` again; a node that can't join any more joins as a new one when \
                  it is ended (`kill {}`) and {} is moved away",
@@ -200,5 +214,43 @@ impl Waiting {
                 data.display()
             ),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::Folder;
+    use crate::ports::Ports;
+    use crate::state::State;
+    use crate::{config, files, pki, server};
+
+    #[tokio::test]
+    async fn a_node_that_finds_nobody_to_join_is_named_with_what_its_log_says() {
+        let path = std::env::temp_dir().join(format!("ha-cluster-join-{}", std::process::id()));
+        let folder = Folder::make(&path).unwrap();
+        let found = server::find(Some("2.7.2"), None).await.unwrap();
+        let ports = Ports::choose(folder.path(), 3).unwrap();
+        let state = State::new("join".into(), found.version, found.program, ports);
+        let id = NodeId::new(2).unwrap();
+        folder.make_node(id).unwrap();
+        pki::ensure(&folder, "join", [id].into_iter()).unwrap();
+        let text = config::node(&folder, &state, state.node(id).unwrap());
+        files::bring_to(&folder.node(id).config(), &text).unwrap();
+        let keys = r#"{"unseal_keys_b64":["a"],"unseal_threshold":1,"root_token":"s.x"}"#;
+        files::bring_to(&folder.keys(), keys).unwrap();
+        let keys = Keys::load(&folder).unwrap();
+
+        let cluster = Cluster::new(folder, state);
+        ensure_running(&cluster, id).await.unwrap();
+        let answered = answers(&cluster, id).await;
+        let opened = open_within(&cluster, &keys, &[id], Duration::from_secs(1)).await;
+        cluster.service(id).unwrap().ensure_down().await.unwrap();
+        assert!(!answered.unwrap().initialized);
+        let error = opened.unwrap_err().to_string();
+        for words in ["node-2 did not join the cluster", "server.log ends with", "refused", "`data` folders"] {
+            assert!(error.contains(words), "{words} is missing in {error}");
+        }
+        std::fs::remove_dir_all(path).unwrap();
     }
 }

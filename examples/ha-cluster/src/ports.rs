@@ -1,10 +1,12 @@
 //! The ports of a cluster: chosen once, kept in `cluster.json`, and checked before anything is started on them.
 
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use crate::node::NodeId;
+use crate::process::listener;
 use crate::state::NodePorts;
 use crate::{Error, Result};
 
@@ -97,13 +99,56 @@ pub(crate) fn check(port: u16, who: &str) -> Result<()> {
             format!("{who} may not listen on port {port}: {error}"),
             format!("choose a --port-base above 1023; {KEPT}"),
         )),
-        Err(error) => Err(Error::new(
-            format!("port {port}, which {who} needs, is held by another program ({error})"),
-            format!(
-                "end that program (`lsof -i :{port}` names it) and run `up` again, or choose another --port-base; {KEPT}"
-            ),
-        )),
+        Err(error) => {
+            let (holder, end) = match listener(port) {
+                Some((pid, command)) => (format!("process {pid} ({command})"), format!("`kill {pid}`")),
+                None => (format!("another program ({error})"), format!("`lsof -i :{port}` names it")),
+            };
+            Err(Error::new(
+                format!("port {port}, which {who} needs, is held by {holder}"),
+                format!("end that program ({end}) and run `up` again, or choose another --port-base; {KEPT}"),
+            ))
+        }
     }
+}
+
+/// Ports that one program listens on.
+pub(crate) struct Held {
+    pub ports: Vec<u16>,
+    /// The process and what it is, where the system tells.
+    pub by: Option<(i32, String)>,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ports.as_slice() {
+            [port] => write!(f, "port {port} is held by ")?,
+            ports => {
+                let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+                write!(f, "ports {} are held by ", ports.join(", "))?;
+            }
+        }
+        match &self.by {
+            Some((pid, who)) => write!(f, "process {pid} ({who})"),
+            None => write!(f, "a program that can't be named"),
+        }
+    }
+}
+
+/// Those of these ports that somebody listens on, by whom.
+pub(crate) fn held(ports: impl IntoIterator<Item = u16>) -> Vec<Held> {
+    let mut all: Vec<Held> = Vec::new();
+    for port in ports {
+        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        if bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse) {
+            let by = listener(port);
+            match all.iter_mut().find(|held| held.by == by) {
+                Some(held) => held.ports.push(port),
+                None => all.push(Held { ports: vec![port], by }),
+            }
+        }
+    }
+    all
 }
 
 fn is_free(port: u16) -> bool {
@@ -137,6 +182,10 @@ mod tests {
         assert_ne!(Ports::choose(folder, 3).unwrap(), first);
         let error = check(first.nodes[1].cluster_port, "node-2").unwrap_err().to_string();
         assert!(error.contains("node-2") && error.contains("--port-base"), "{error}");
+        let held = held(first.all());
+        assert_eq!(held.iter().map(|held| held.ports.as_slice()).collect::<Vec<_>>(), [[first.nodes[1].cluster_port]]);
+        let ours = format!("process {}", std::process::id());
+        assert!(!cfg!(target_os = "linux") || error.contains(&ours) && held[0].to_string().contains(&ours), "{error}");
         drop(taken);
         assert!(check(first.nodes[1].cluster_port, "node-2").is_ok());
     }

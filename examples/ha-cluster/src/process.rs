@@ -1,12 +1,12 @@
 //! The cluster's processes: started so that they outlive the command that started them, found by their command line,
 //! and signalled.
 //!
-//! There are no files with process ids. A process is ours exactly when its command line names a configuration file of
-//! this cluster by its absolute path, so an interrupted `up` leaves no process that nobody knows of, and an id that
-//! the system used again is never signalled.
+//! There are no files with process ids. A process is ours exactly when its command line is, word for word, the one
+//! that we start it with, which names a configuration file of this cluster by its absolute path. So an interrupted `up`
+//! leaves no process that nobody knows of, and an id that the system used again is never signalled.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -101,25 +101,27 @@ impl Service {
         Ok(self.pick(&processes()?))
     }
 
-    /// Picks its processes from what `ps` printed.
-    fn pick(&self, listing: &str) -> Found {
-        let arguments = format!(" {}", self.arguments.join(" "));
-        let is_ours = |command: &str| {
-            let program = command.strip_suffix(&arguments);
-            // Not `sh -c "bao server …"` nor an editor: the program alone stands before.
-            program.is_some_and(|program| {
-                program == self.name || program.starts_with('/') && program.ends_with(&format!("/{}", self.name))
-            })
-        };
+    /// Picks its processes: not `sh -c "bao server …"`, nor `timeout 300 bao server …`, nor an editor.
+    fn pick(&self, processes: &[Process]) -> Found {
+        let words: Vec<&str> = [self.name].into_iter().chain(self.arguments.iter().map(String::as_str)).collect();
         let mut found = Found { pids: Vec::new(), stopped: false };
-        for line in listing.lines() {
-            let Some((pid, state, command)) = parse_line(line) else { continue };
-            if is_ours(command) {
-                found.pids.push(pid);
-                found.stopped |= state.starts_with('T');
-            }
+        for process in processes.iter().filter(|process| process.command.is(&words)) {
+            found.pids.push(process.pid);
+            found.stopped |= process.stopped;
         }
         found
+    }
+
+    /// The process that was started by this name and runs in another folder: the cluster's was moved, or deleted and
+    /// made anew, while it ran. None where all is as it should be, or the system can't say.
+    pub(crate) fn displaced(&self) -> Result<Option<i32>> {
+        let place = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        let ours = place(&self.folder);
+        let is_elsewhere = |pid: &i32| {
+            let theirs = place(&PathBuf::from(format!("/proc/{pid}/cwd")));
+            theirs.is_some() && theirs != ours
+        };
+        Ok(self.find()?.pids.into_iter().find(is_elsewhere))
     }
 
     /// Starts it in a process group of its own, with nothing of the caller's environment.
@@ -258,8 +260,102 @@ fn tail(path: &Path) -> String {
     String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
 }
 
-/// All processes: id, state and command line, one a line.
-fn processes() -> Result<String> {
+/// A process of this machine.
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    pid: i32,
+    stopped: bool,
+    command: CommandLine,
+}
+
+/// A command line, as exactly as the system tells it.
+#[derive(Debug, PartialEq, Eq)]
+enum CommandLine {
+    /// Every word, each ended by a zero byte: Linux.
+    Words(Vec<u8>),
+    /// What `ps` prints: words with spaces between them, some letters perhaps as question marks.
+    Line(String),
+}
+
+impl CommandLine {
+    fn is(&self, words: &[&str]) -> bool {
+        match self {
+            Self::Words(bytes) => words.iter().map(|word| format!("{word}\0")).collect::<String>().as_bytes() == bytes,
+            Self::Line(line) => words.join(" ") == *line,
+        }
+    }
+
+    /// For messages: whole where it is that of a server with its configuration, else the program alone, since others'
+    /// arguments may hold secrets.
+    fn shown(&self) -> String {
+        let text = match self {
+            Self::Words(bytes) => String::from_utf8_lossy(bytes).trim_end_matches('\0').replace('\0', " "),
+            Self::Line(line) => line.clone(),
+        };
+        if text.starts_with("bao server -config=") || text.starts_with("haproxy -db -f ") {
+            return text;
+        }
+        match self {
+            Self::Words(bytes) => {
+                String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+            }
+            Self::Line(line) => line.split(' ').next().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+/// All processes. Where Linux has its own list, byte for byte; `ps` knows fewer letters than a path may hold.
+fn processes() -> Result<Vec<Process>> {
+    if !cfg!(target_os = "linux") {
+        return Ok(listing()?.lines().filter_map(parse_line).collect());
+    }
+    let failed = |error| Error::file("list the processes in", Path::new("/proc"), &error);
+    let entries = std::fs::read_dir("/proc").map_err(failed)?;
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let process = |pid: i32| {
+        // Whatever can't be read has ended meanwhile.
+        let command = CommandLine::Words(std::fs::read(format!("/proc/{pid}/cmdline")).ok()?);
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        Some(Process { pid, stopped: is_stopped(&stat), command })
+    };
+    Ok(pids.filter_map(process).collect())
+}
+
+/// Reads the state in `/proc/PID/stat`. It stands after the program's name in brackets, which may hold brackets.
+fn is_stopped(stat: &[u8]) -> bool {
+    let state = stat.rsplit(|byte| *byte == b')').next().and_then(|rest| rest.get(1));
+    matches!(state, Some(b'T' | b't'))
+}
+
+/// The process that listens on this port of the machine, for messages: its id, and what it is. None where the system
+/// can't say: the process is another user's, or this is no Linux.
+pub(crate) fn listener(port: u16) -> Option<(i32, String)> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    let sockets: Vec<PathBuf> = tables.iter().flat_map(|table| listening(table, port)).collect();
+    if sockets.is_empty() {
+        return None;
+    }
+    let holds = |process: &Process| {
+        let Ok(files) = std::fs::read_dir(format!("/proc/{}/fd", process.pid)) else { return false };
+        files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|to| sockets.contains(&to)))
+    };
+    let process = processes().ok()?.into_iter().find(holds)?;
+    Some((process.pid, process.command.shown()))
+}
+
+/// The sockets in this table of the kernel's that listen on a port, as links to them read: `socket:[123]`.
+fn listening(table: &str, port: u16) -> impl Iterator<Item = PathBuf> {
+    const LISTENS: &str = "0A";
+    let port = format!(":{port:04X}");
+    table.lines().filter_map(move |line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (address, state, inode) = (columns.get(1)?, columns.get(3)?, columns.get(9)?);
+        (address.ends_with(&port) && *state == LISTENS).then(|| PathBuf::from(format!("socket:[{inode}]")))
+    })
+}
+
+/// What `ps` says of all processes: id, state and command line, one a line.
+fn listing() -> Result<String> {
     let output = Command::new("ps")
         // One option for each column, which every `ps` understands.
         .args(["-axww", "-o", "pid=", "-o", "stat=", "-o", "command="])
@@ -283,10 +379,11 @@ fn processes() -> Result<String> {
 }
 
 /// A line of `ps`: process id, state, command line.
-fn parse_line(line: &str) -> Option<(i32, &str, &str)> {
+fn parse_line(line: &str) -> Option<Process> {
     let (pid, rest) = line.trim_start().split_once(' ')?;
     let (state, command) = rest.trim_start().split_once(' ')?;
-    Some((pid.parse().ok()?, state, command.trim_start()))
+    let command = CommandLine::Line(command.trim_start().to_owned());
+    Some(Process { pid: pid.parse().ok()?, stopped: state.starts_with('T'), command })
 }
 
 #[cfg(test)]
@@ -298,39 +395,91 @@ mod tests {
         Service::node("node-1".into(), &folder.join("node.hcl"), folder.clone(), folder.join("server.log"))
     }
 
-    #[test]
-    fn only_the_process_with_our_configuration_is_ours() {
-        let listing = "    1 Ss   /sbin/init\n\
-            \x20 200 Sl   bao server -config=/a b/node-1/node.hcl\n\
-            \x20 201 Sl   bao server -config=/a b/node-1/node.hcl.old\n\
-            \x20 202 Sl   bao server -config=/a b/node-2/node.hcl\n\
-            \x20 203 S    sh -c bao server -config=/a b/node-1/node.hcl\n\
-            \x20 204 S    vi server -config=/a b/node-1/node.hcl\n\
-            \x20 205 Z    [bao] <defunct>\n\
-            \x20 206 S    grep bao server -config=/a b/node-1/node.hcl\n\
-            99999 S    xbao server -config=/a b/node-1/node.hcl\n";
-        let found = service().pick(listing);
-        assert_eq!(found, Found { pids: vec![200], stopped: false });
-        assert_eq!(found.state(), ProcessState::Running);
-        assert_eq!(service().pick("").state(), ProcessState::Down);
+    /// What `/proc` tells, of words that are parted by `|`.
+    fn told(processes: &[(i32, &str)]) -> Vec<Process> {
+        let words =
+            |text: &str| CommandLine::Words(text.split('|').map(|word| format!("{word}\0")).collect::<String>().into());
+        processes.iter().map(|(pid, text)| Process { pid: *pid, stopped: false, command: words(text) }).collect()
+    }
+
+    fn listed(lines: &str) -> Vec<Process> {
+        lines.lines().filter_map(parse_line).collect()
     }
 
     #[test]
-    fn a_stopped_process_and_a_program_with_its_path_are_known() {
-        let listing = " 7 Tl  /opt/my bao/bao server -config=/a b/node-1/node.hcl\n";
-        assert_eq!(service().pick(listing), Found { pids: vec![7], stopped: true });
-        assert_eq!(service().pick(listing).state(), ProcessState::Stopped);
+    fn only_the_process_with_our_command_line_is_ours() {
+        let found = service().pick(&told(&[
+            (1, "/sbin/init"),
+            (200, "bao|server|-config=/a b/node-1/node.hcl"),
+            (201, "bao|server|-config=/a b/node-1/node.hcl.old"),
+            (202, "bao|server|-config=/a b/node-2/node.hcl"),
+            (203, "sh|-c|bao server -config=/a b/node-1/node.hcl"),
+            (204, "vi|server|-config=/a b/node-1/node.hcl"),
+            (205, "grep|bao|server|-config=/a b/node-1/node.hcl"),
+            (206, "/usr/bin/timeout|300|/tmp/x/bao|server|-config=/a b/node-1/node.hcl"),
+            (207, "bao|server|-config=/a b/node-1/node.hcl|-dev"),
+            (208, "bao|server|-config=/a|b/node-1/node.hcl"),
+            (209, "bao server|-config=/a b/node-1/node.hcl"),
+            (210, "/opt/bao|server|-config=/a b/node-1/node.hcl"),
+            (211, ""),
+        ]));
+        assert_eq!(found, Found { pids: vec![200], stopped: false });
+        assert_eq!(found.state(), ProcessState::Running);
+        assert_eq!(service().pick(&[]).state(), ProcessState::Down);
+    }
+
+    #[test]
+    fn where_only_ps_tells_of_processes_the_whole_line_counts() {
+        let listing = "    1 Ss   /sbin/init\n\
+            \x20 200 Sl   bao server -config=/a b/node-1/node.hcl\n\
+            \x20 201 Sl   bao server -config=/a b/node-1/node.hcl.old\n\
+            \x20 203 S    sh -c bao server -config=/a b/node-1/node.hcl\n\
+            \x20 205 Z    [bao] <defunct>\n\
+            \x20 206 S    /usr/bin/timeout 300 /x/bao server -config=/a b/node-1/node.hcl\n\
+            99999 S    xbao server -config=/a b/node-1/node.hcl\n";
+        assert_eq!(service().pick(&listed(listing)), Found { pids: vec![200], stopped: false });
+        let stopped = listed(" 7 Tl  bao server -config=/a b/node-1/node.hcl\n");
+        assert_eq!(service().pick(&stopped), Found { pids: vec![7], stopped: true });
+        assert_eq!(service().pick(&stopped).state(), ProcessState::Stopped);
     }
 
     #[test]
     fn the_balancer_is_known_by_its_configuration() {
         let balancer = Service::balancer(Path::new("/c/haproxy.cfg"), "/c".into(), "/c/haproxy.log".into());
-        assert_eq!(balancer.pick("1 S haproxy -db -f /c/haproxy.cfg\n2 S haproxy -f /c/haproxy.cfg\n").pids(), [1]);
+        let found = balancer.pick(&told(&[(1, "haproxy|-db|-f|/c/haproxy.cfg"), (2, "haproxy|-f|/c/haproxy.cfg")]));
+        assert_eq!(found.pids(), [1]);
+    }
+
+    #[test]
+    fn a_stopped_process_is_told_by_its_state_and_not_by_its_name() {
+        for (stat, stopped) in [("7 (bao) T 1 7", true), ("7 (a) T) S 1 7", false), ("7 (bao) S 1", false), ("", false)]
+        {
+            assert_eq!(is_stopped(stat.as_bytes()), stopped, "{stat}");
+        }
+    }
+
+    #[test]
+    fn who_listens_is_named_without_the_arguments_of_others() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+            \x20  0: 0100007F:2008 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 77 1\n\
+            \x20  1: 0100007F:2008 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 78 1\n";
+        assert_eq!(listening(table, 8200).collect::<Vec<_>>(), [PathBuf::from("socket:[77]")]);
+        assert_eq!(listening(table, 8201).count(), 0);
+        let shown = |text| told(&[(1, text)])[0].command.shown();
+        assert_eq!(shown("mysql|--password=canary"), "mysql");
+        assert_eq!(shown("bao|server|-config=/x/node.hcl"), "bao server -config=/x/node.hcl");
+        assert_eq!(shown("bao|login|canary"), "bao");
+        if cfg!(target_os = "linux") {
+            let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let (pid, _) = listener(held.local_addr().unwrap().port()).unwrap();
+            assert_eq!(u32::try_from(pid).unwrap(), std::process::id());
+        }
     }
 
     #[tokio::test]
     async fn a_process_is_started_stopped_continued_and_killed() {
-        let folder = std::env::temp_dir().join(format!("ha-cluster process ü {}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("ha-cluster process ü \u{1fae8} \u{200b} {}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         // The shell takes the argument `server` for the name of a script.
         std::fs::write(folder.join("server"), "env; while :; do sleep 0.1; done").unwrap();
@@ -341,6 +490,15 @@ mod tests {
         assert!(service.kill().await.unwrap_err().to_string().contains("not running"));
         service.start(Path::new("/bin/sh")).unwrap();
         service.settle(ProcessState::Running, SETTLED).await.unwrap();
+        // Moved away while it runs.
+        assert_eq!(service.displaced().unwrap(), None);
+        let moved = folder.with_extension("moved");
+        std::fs::rename(&folder, &moved).unwrap();
+        assert_eq!(service.displaced().unwrap().is_some(), cfg!(target_os = "linux"));
+        std::fs::create_dir(&folder).unwrap();
+        assert_eq!(service.displaced().unwrap().is_some(), cfg!(target_os = "linux"));
+        std::fs::remove_dir(&folder).unwrap();
+        std::fs::rename(&moved, &folder).unwrap();
         service.stop().await.unwrap();
         assert_eq!(state(), ProcessState::Stopped);
         service.resume().await.unwrap();

@@ -84,6 +84,12 @@ impl State {
         })
     }
 
+    /// Every port that it listens on.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        let nodes = self.nodes.iter().flat_map(|node| [node.port, node.cluster_port]);
+        std::iter::once(self.balancer_port).chain(nodes)
+    }
+
     /// The names of its nodes.
     pub(crate) fn node_ids(&self) -> impl Iterator<Item = NodeId> {
         self.nodes.iter().map(|node| node.id)

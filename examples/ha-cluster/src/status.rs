@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use baokit::Client;
 use baokit::sys::{AutopilotState, Health};
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -12,10 +13,14 @@ use crate::cluster::Cluster;
 use crate::keys::Keys;
 use crate::node::NodeId;
 use crate::process::ProcessState;
-use crate::{Error, Result};
+use crate::{Error, Result, ports};
 
 /// How long the question about the voters may take.
 const VOTERS: Duration = Duration::from_secs(3);
+
+/// What is to be said of a node that was removed from the cluster and still runs: nothing tells HAProxy.
+pub(crate) const REMOVED: &str = "is no member of the cluster any more and still runs, and HAProxy sends it requests, \
+                                  which it answers with what it knew when it was removed";
 
 /// A look at a cluster.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +54,9 @@ pub struct NodeStatus {
     pub leader: Option<bool>,
     /// Whether it votes; none where nobody could say.
     pub voter: Option<bool>,
+    /// Whether the cluster knows it as a member; none where nobody could say. One that was removed and still runs looks
+    /// well to whoever asks it, and answers with what it knew.
+    pub member: Option<bool>,
     /// Its version of OpenBao; none where it does not answer.
     pub version: Option<String>,
 }
@@ -70,7 +78,8 @@ pub(crate) async fn look(cluster: &Cluster) -> Result<Status> {
     let mut nodes = Vec::new();
     for (id, url) in cluster.nodes() {
         let process = cluster.process_state(id)?;
-        nodes.push(NodeStatus { id, url, process, sealed: None, leader: None, voter: None, version: None });
+        let (sealed, leader, voter, member, version) = (None, None, None, None, None);
+        nodes.push(NodeStatus { id, url, process, sealed, leader, voter, member, version });
     }
     let (answers, serves) = ask(cluster, &nodes).await;
     for node in &mut nodes {
@@ -80,17 +89,42 @@ pub(crate) async fn look(cluster: &Cluster) -> Result<Status> {
             node.version = Some(health.version.clone());
         }
     }
-    let autopilot = autopilot(cluster, &nodes).await;
-    if let Some(state) = &autopilot {
+    let leader = leader(cluster, &nodes).await;
+    if let Ok(Told { autopilot, members }) = &leader {
         for node in &mut nodes {
-            node.voter = Some(state.voters.contains(&node.id.to_string()));
+            node.voter = Some(autopilot.voters.contains(&node.id.to_string()));
+            node.member = members.as_ref().map(|members| members.contains(&node.id));
         }
     }
     let process = cluster.balancer().find()?.state();
     let balancer = BalancerStatus { url: cluster.balancer_url(), process, serves };
-    let problems = problems(&nodes, &balancer, autopilot.as_ref());
+    let mut problems = problems(&nodes, &balancer, &leader);
+    problems.extend(strangers(cluster, &nodes, &balancer)?);
     let (name, folder) = (cluster.name().to_owned(), cluster.path().display().to_string());
     Ok(Status { name, folder, nodes, balancer, problems })
+}
+
+/// Whoever listens where a node or HAProxy would that is down, and processes that run in another folder: this one was
+/// moved.
+fn strangers(cluster: &Cluster, nodes: &[NodeStatus], balancer: &BalancerStatus) -> Result<Vec<String>> {
+    let (mut free, mut services) = (Vec::new(), vec![cluster.balancer()]);
+    if balancer.process == ProcessState::Down {
+        free.push(cluster.state().balancer_port);
+    }
+    for node in nodes {
+        let ports = cluster.state().node(node.id)?;
+        if node.process == ProcessState::Down {
+            free.extend([ports.port, ports.cluster_port]);
+        }
+        services.push(cluster.service(node.id)?);
+    }
+    let mut strangers: Vec<String> = ports::held(free).iter().map(ToString::to_string).collect();
+    for service in services {
+        if let Some(pid) = service.displaced()? {
+            strangers.push(format!("{} (process {pid}) runs in a folder that was moved or deleted", service.who));
+        }
+    }
+    Ok(strangers)
 }
 
 /// The health of the nodes that answer, and whether one does so through the load balancer.
@@ -114,16 +148,38 @@ async fn ask(cluster: &Cluster, nodes: &[NodeStatus]) -> (BTreeMap<NodeId, Healt
     (answers, serves)
 }
 
-/// What the leader says of the members; none where there is no leader, or no token to ask with.
-async fn autopilot(cluster: &Cluster, nodes: &[NodeStatus]) -> Option<AutopilotState> {
-    // A stopped node would use the time up.
-    let open = nodes.iter().filter(|node| node.sealed == Some(false)).map(|node| &node.url);
-    Keys::load(cluster.folder()).ok()?;
-    let client = cluster.operator_builder().ok()?.urls(open).deadline(VOTERS).build().ok()?;
-    client.sys().raft().autopilot_state().await.ok()
+/// What the leader says of the members.
+struct Told {
+    autopilot: AutopilotState,
+    /// None where it did not answer.
+    members: Option<Vec<NodeId>>,
 }
 
-fn problems(nodes: &[NodeStatus], balancer: &BalancerStatus, autopilot: Option<&AutopilotState>) -> Vec<String> {
+/// Asks the leader about the members; what keeps it from being asked otherwise.
+async fn leader(cluster: &Cluster, nodes: &[NodeStatus]) -> Result<Told, String> {
+    // A stopped node would use the time up.
+    let open: Vec<&String> = nodes.iter().filter(|node| node.sealed == Some(false)).map(|node| &node.url).collect();
+    let ask = async || -> Result<Told> {
+        Keys::load(cluster.folder())?;
+        if open.is_empty() {
+            return Err(Error::new("no node is unsealed", "run `up`"));
+        }
+        let client = cluster.operator_builder()?.urls(open).deadline(VOTERS).build()?;
+        let autopilot = client.sys().raft().autopilot_state().await.map_err(|error| cluster.operator_error(error))?;
+        let members = members(cluster, &client, &autopilot).await.ok();
+        Ok(Told { autopilot, members })
+    };
+    ask().await.map_err(|error| error.what().to_owned())
+}
+
+/// The members, as the leader knows them: one that was removed may still count itself among them.
+pub(crate) async fn members(cluster: &Cluster, client: &Client, state: &AutopilotState) -> Result<Vec<NodeId>> {
+    let leader = cluster.url(state.leader.parse()?)?;
+    let configuration = client.sys().at(&leader)?.raft().configuration().await?;
+    Ok(configuration.servers.iter().filter_map(|server| server.node_id.parse().ok()).collect())
+}
+
+fn problems(nodes: &[NodeStatus], balancer: &BalancerStatus, leader: &Result<Told, String>) -> Vec<String> {
     let mut problems: Vec<String> = nodes.iter().filter_map(NodeStatus::problem).collect();
     match nodes.iter().filter(|node| node.leader == Some(true)).count() {
         0 => problems.push("no node leads".to_owned()),
@@ -132,10 +188,10 @@ fn problems(nodes: &[NodeStatus], balancer: &BalancerStatus, autopilot: Option<&
             problems.push("more than one node says that it leads: one of them was deposed and does not know".to_owned())
         }
     }
-    match autopilot {
-        None => problems.push("nobody could say who votes".to_owned()),
-        Some(state) if !state.healthy => problems.push("autopilot does not call the cluster healthy".to_owned()),
-        Some(_) => {}
+    match leader {
+        Err(reason) => problems.push(format!("nobody could say who votes: {reason}")),
+        Ok(told) if !told.autopilot.healthy => problems.push("autopilot does not call the cluster healthy".to_owned()),
+        Ok(_) => {}
     }
     match balancer.process {
         ProcessState::Running if balancer.serves => {}
@@ -151,6 +207,9 @@ impl NodeStatus {
             (ProcessState::Down | ProcessState::Stopped, ..) => format!("is {}", self.process.as_str()),
             (_, None, _) => "does not answer".to_owned(),
             (_, Some(true), _) => "is sealed".to_owned(),
+            _ if self.member == Some(false) => {
+                format!("{REMOVED}: end it with `kill {}`", self.id)
+            }
             (_, _, Some(false)) => "does not vote".to_owned(),
             _ => return None,
         };

@@ -2,22 +2,28 @@
 //! that running them all again is both how a half-finished cluster is carried on and how a broken one is mended.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
-use crate::files::unfinished;
 use crate::folder::{Folder, check_name};
-use crate::keys::{Found, Keys, SHARES, THRESHOLD, lost_keys};
+use crate::keys::{Found, Keys, SHARES, THRESHOLD, is_refused, lost_keys, refused};
 use crate::node::NodeId;
 use crate::ports::{self, Ports};
 use crate::process::ProcessState;
 use crate::state::State;
+use crate::status::{REMOVED, members};
 use crate::wait::Patience;
 use crate::{Error, Result, access, balancer, config, files, nodes, pki, server};
 
 /// How long nodes may take to become voters: autopilot watches a new one for 10 s, or anew where it was unwell
 /// meanwhile.
 const VOTE: Duration = Duration::from_secs(120);
+
+/// How long the leader must have missed a node before that is believed.
+const BELIEVED: Duration = Duration::from_secs(3);
+
+/// How often in turn the root token must be refused before that is believed.
+const REFUSALS: u8 = 3;
 
 /// How many nodes a cluster has where nobody asks for a number.
 const NODES: u8 = 3;
@@ -77,7 +83,7 @@ pub(crate) async fn up(
     options: &Options,
     progress: &(dyn Fn(&Step<'_>) + Send + Sync),
 ) -> Result<Cluster> {
-    options.check()?;
+    let options = &options.checked()?;
     let folder = Folder::make(path)?;
     let _lock = folder.lock().await?;
     let state = folder.load()?;
@@ -89,9 +95,11 @@ pub(crate) async fn up(
     };
 
     let mut up = Up { cluster: Cluster::new(folder, state), progress };
+    up.privacy()?;
+    up.require_own_processes()?;
+    up.ports()?;
     let new_authority = up.certificates()?;
     up.configurations()?;
-    up.ports()?;
     up.start().await?;
     let keys = up.initialize().await?;
     up.open(&keys).await?;
@@ -103,12 +111,17 @@ pub(crate) async fn up(
 }
 
 impl Options {
-    fn check(&self) -> Result<()> {
+    /// The same, with the version as it is kept.
+    fn checked(&self) -> Result<Self> {
         if let Some(name) = &self.name {
             check_name(name)?;
         }
         match self.nodes {
-            None | Some(3 | 5) => Ok(()),
+            None | Some(3 | 5) => {
+                // `bao version` writes v2.7.2.
+                let version = self.version.as_deref().map(|version| version.strip_prefix('v').unwrap_or(version));
+                Ok(Self { version: version.map(str::to_owned), ..self.clone() })
+            }
             Some(other) => Err(Error::new(
                 format!("a cluster of {other} nodes can't be made"),
                 "choose 3 or 5: an even number survives no more failures than one less",
@@ -220,6 +233,34 @@ impl Up<'_> {
         Ok(())
     }
 
+    fn privacy(&self) -> Result<()> {
+        let mended = self.cluster.folder().make_private(self.cluster.state())?;
+        if !mended.is_empty() {
+            let mended: Vec<String> = mended.iter().map(|path| path.display().to_string()).collect();
+            self.say("privacy", format!("others could use {}; now you alone can", mended.join(", ")), true);
+        }
+        Ok(())
+    }
+
+    /// Refuses processes that go by this folder's path and are another's: it was moved, or deleted, while they ran.
+    fn require_own_processes(&self) -> Result<()> {
+        let nodes: Result<Vec<_>> = self.ids().into_iter().map(|id| self.cluster.service(id)).collect();
+        for service in nodes?.into_iter().chain([self.cluster.balancer()]) {
+            if let Some(pid) = service.displaced()? {
+                return Err(Error::new(
+                    format!(
+                        "{} (process {pid}) was started from {} and does not run there: that folder was moved or \
+                         deleted meanwhile",
+                        service.who,
+                        self.cluster.path().display()
+                    ),
+                    "move the old folder back; or end its processes with `down` and run `up` again",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at all ports before anything is started on one.
     fn ports(&self) -> Result<()> {
         let state = self.cluster.state();
@@ -253,12 +294,19 @@ impl Up<'_> {
     async fn initialize(&self) -> Result<Keys> {
         let keys = self.cluster.folder().keys();
         let initialized = self.initialized().await?;
-        match (Keys::find(self.cluster.folder())?, initialized.as_slice()) {
-            (Found::Keys(found), [_, ..]) => {
+        let found = match Keys::find(self.cluster.folder())? {
+            Found::Unplaced(found) => {
+                Keys::place(self.cluster.folder())?;
+                Found::Keys(found)
+            }
+            found => found,
+        };
+        match (found, initialized.as_slice()) {
+            (Found::Keys(found) | Found::Unplaced(found), [_, ..]) => {
                 self.say("initialise", format!("the keys are in {}", keys.display()), false);
                 Ok(found)
             }
-            (Found::Keys(_), []) => Err(Error::new(
+            (Found::Keys(_) | Found::Unplaced(_), []) => Err(Error::new(
                 format!("{} holds the keys of a cluster, and no node holds its data", keys.display()),
                 "put the nodes' data folders back, or move keys.json away to begin anew, then run `up` again",
             )),
@@ -313,16 +361,20 @@ impl Up<'_> {
         Ok(keys)
     }
 
-    /// The node was initialised and its keys were lost before anybody saw them. Nobody can ever have unsealed it, so
-    /// its storage holds nothing.
+    /// The node was initialised, and all tells that its keys were lost before anybody saw them, so that its storage
+    /// holds nothing. Should that be another cluster's data after all, it is only moved aside, and so is what there is
+    /// of the keys.
     async fn begin_anew(&self, id: NodeId) -> Result<Keys> {
         self.cluster.service(id)?.ensure_down().await?;
-        self.cluster.folder().node(id).delete_data()?;
+        let aside = self.cluster.folder().abandon_data(id)?;
         self.cluster.folder().make_node(id)?;
-        files::remove(&unfinished(&self.cluster.folder().keys()))?;
         nodes::ensure_running(&self.cluster, id).await?;
         nodes::answers(&self.cluster, id).await?;
-        let text = format!("{id} was initialised by an `up` that ended before it had the keys; {id} begins anew");
+        let text = format!(
+            "{id} was initialised by an `up` that ended before it had the keys; {id} begins anew, and what it stored \
+             is kept in {}",
+            aside.display()
+        );
         self.say("initialise", text, true);
         self.initialize_first().await
     }
@@ -346,17 +398,42 @@ impl Up<'_> {
     }
 
     async fn voters(&self) -> Result<()> {
-        let client = self.cluster.operator_builder()?.deadline(Duration::from_secs(5)).build()?;
+        let connect = || Ok::<_, Error>(self.cluster.operator_builder()?.deadline(Duration::from_secs(5)).build()?);
+        let mut client = connect()?;
         let patience = Patience::of(VOTE);
-        let mut waited = false;
+        let (mut waited, mut refusals, mut removed_since) = (false, 0, None);
         loop {
             let state = client.sys().raft().autopilot_state().await;
             let missing: Vec<NodeId> = match &state {
                 Ok(state) => self.ids().into_iter().filter(|id| !state.voters.contains(&id.to_string())).collect(),
                 Err(_) => self.ids(),
             };
-            if missing.is_empty() && state.as_ref().is_ok_and(|state| state.healthy) {
+            // Autopilot goes on naming a node that was removed for some seconds, and the list of members does not.
+            let known = match &state {
+                Ok(state) => members(&self.cluster, &client, state).await.ok(),
+                Err(_) => None,
+            };
+            let removed = known.and_then(|known| self.ids().into_iter().find(|id| !known.contains(id)));
+            if missing.is_empty() && removed.is_none() && state.as_ref().is_ok_and(|state| state.healthy) {
                 break;
+            }
+            removed_since = removed.map(|id| removed_since.unwrap_or((id, Instant::now())));
+            if let Some((id, since)) = removed_since
+                && since.elapsed() >= BELIEVED
+            {
+                return Err(self.removed(id));
+            }
+            if let Err(error) = &state
+                && is_refused(error)
+            {
+                // No waiting helps. It is asked anew, since a client gives up a token that was refused.
+                refusals += 1;
+                if refusals == REFUSALS {
+                    return Err(refused(self.cluster.folder()));
+                }
+                client = connect()?;
+            } else {
+                refusals = 0;
             }
             if !waited {
                 let text = "waiting until autopilot trusts every node, which takes about 10 s".to_owned();
@@ -369,6 +446,17 @@ impl Up<'_> {
         }
         self.say("voters", "all nodes vote, and autopilot calls the cluster healthy", waited);
         Ok(())
+    }
+
+    fn removed(&self, id: NodeId) -> Error {
+        let data = self.cluster.folder().node(id).data();
+        Error::new(
+            format!("{id} {REMOVED}"),
+            format!(
+                "end it (`kill {id}`); to have it join as a new one, move {} away as well and run `up` again",
+                data.display()
+            ),
+        )
     }
 
     fn no_voters(

@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use baokit::Code;
-use ha_cluster::ProcessState;
+use baokit::{Client, Code};
+use ha_cluster::{Cluster, ProcessState};
 use serde_json::{Value, json};
 use support::{Place, Ran, code, until};
 
@@ -357,6 +357,11 @@ async fn an_up_that_was_killed_is_carried_on() {
     fs::write(place.file(".ha-cluster.keys.json.new"), "{\"unseal_keys").unwrap();
     fs::remove_file(place.file("kept.json")).unwrap();
     kill_up_at(&place, "unseal");
+    // What it stored is kept, should anybody need it after all.
+    let kept: Vec<_> = fs::read_dir(place.file("node-1")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    for name in ["data.abandoned-", "keys.json.abandoned-"] {
+        assert!(kept.iter().any(|kept| kept.to_str().unwrap().starts_with(name)), "{kept:?}");
+    }
     for step in ["voters", "access", "balancer"] {
         kill_up_at(&place, step);
     }
@@ -457,4 +462,48 @@ async fn what_stands_in_the_way_is_said_on_a_cluster() {
     cluster.start(leader).await.unwrap();
     until("all is well", async || cluster.status().await.unwrap().is_healthy()).await;
     assert_eq!(cluster.process_ids(leader).unwrap().len(), 1);
+
+    a_root_token_that_is_refused_is_named(&place);
+    a_node_that_was_removed_is_named(&place, &cluster).await;
+}
+
+fn a_root_token_that_is_refused_is_named(place: &Place) {
+    let keys = place.text("keys.json");
+    let mut broken: Value = serde_json::from_str(&keys).unwrap();
+    broken["root_token"] = json!("s.wrong");
+    fs::write(place.file("keys.json"), broken.to_string()).unwrap();
+    let start = Instant::now();
+    for command in ["up", "step-down"] {
+        place.run([command]).refused(&["root token", "keys.json", "generate-root"]);
+    }
+    assert!(start.elapsed() < Duration::from_secs(30), "it is not waited for");
+    let (_, seen) = status(place);
+    assert!(seen["problems"].to_string().contains("refuse the root token"), "{seen}");
+    fs::write(place.file("keys.json"), keys).unwrap();
+}
+
+/// It goes on serving what it knew, and HAProxy sends it requests.
+async fn a_node_that_was_removed_is_named(place: &Place, cluster: &Cluster) {
+    let leader = cluster.leader().await.unwrap();
+    let (ghost, url) = cluster.nodes().find(|(id, _)| *id != leader).unwrap();
+    let root = cluster.root_token().unwrap();
+    // Each question by a client of its own, which knows nothing of what was written.
+    let at = |url: String| {
+        let builder = Client::builder().url(url).ca_pem(cluster.ca_pem().unwrap()).allowed_mounts(["secret"]);
+        builder.token(root.expose_str().unwrap()).build().unwrap()
+    };
+    let uri = "openbao+kv2://secret/removed#it";
+    let read = async |url: &str| at(url.to_owned()).read(uri).await.ok()?.expose_str().ok().map(str::to_owned);
+    let leader = at(cluster.url(leader).unwrap());
+    leader.write(uri, "before").await.unwrap();
+    until("it knows the old value", async || read(&url).await.as_deref() == Some("before")).await;
+    leader.sys().raft().remove_peer(&ghost.to_string()).await.unwrap();
+    leader.write(uri, "after").await.unwrap();
+    assert_eq!(read(&url).await.as_deref(), Some("before"), "what it knew");
+
+    let (code, seen) = status(place);
+    let (problems, advice) = (seen["problems"].to_string(), format!("kill {ghost}"));
+    assert_eq!(code, Some(1));
+    assert!(problems.contains("no member of the cluster any more") && problems.contains(&advice), "{seen}");
+    place.run(["up"]).refused(&["no member of the cluster any more", &advice]);
 }

@@ -92,7 +92,7 @@ impl Drop for Place {
 }
 
 /// What a run of the program said.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ran {
     pub status: Option<i32>,
     pub out: String,
