@@ -157,7 +157,7 @@ codes! {
     /// The rotation that is to be resumed is not the last one of the secret, or was never recorded.
     RotationUnknown = "ROTATION_UNKNOWN", Caller, 404, final, "see the secret's versions and its custom_metadata baokit_rotation";
     /// What a rotation changes outside OpenBao could not be changed.
-    RotationFailed = "ROTATION_FAILED", Caller, 502, final, "mend what the reason names, then rotate again; the secret is as it was";
+    RotationFailed = "ROTATION_FAILED", Caller, 502, final, "mend what the reason names; rotate again where the old value was brought back, else resume the rotation";
     /// The mount takes writes with a check-and-set parameter only.
     CasRequired = "CAS_REQUIRED", Caller, 400, final, "write with cas: 0 for a new secret, else its current version";
     /// OpenBao called the request malformed.

@@ -173,9 +173,9 @@ impl Exchange {
         self.attempt.doubt();
     }
 
-    /// Whether the node that was asked last knew how far it had to be.
-    pub fn asked_for_index(&self) -> bool {
-        self.attempt.asked_for_index()
+    /// Whether the node that answered said to be as far as it was asked to be.
+    pub fn is_current(&self) -> bool {
+        self.attempt.is_current()
     }
 
     /// The node that was asked last.

@@ -129,7 +129,8 @@ impl<H: Host> Client<H> {
     /// # Errors
     /// Those of the network; the client is closed all the same, and the token ends with its lease.
     pub async fn revoke_self(&self) -> Result<()> {
-        let result = match self.shared.with(|session| session.tokens.in_use()) {
+        // From here on nobody logs in anew, or that token would be left.
+        let result = match self.shared.with(|session| session.tokens.retire()) {
             Some(token) => {
                 let call = call::auth::revoke_self().borne_by(token);
                 match self.begin().await {

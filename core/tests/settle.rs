@@ -181,18 +181,31 @@ fn a_mismatch_before_anything_was_lost_is_written_again_and_then_a_loss_still_co
 
 #[test]
 fn a_lost_answer_to_a_write_without_cas_is_made_good_by_a_look_and_never_by_another_write() {
-    let lost = |held: fn() -> Reply| {
-        let world =
-            World::wrapping(move |seen| if is_write(seen) { Reply::Fail(FailureKind::AfterSend) } else { held() });
+    let lost = |before: u64, held: fn() -> Reply| {
+        let written = std::cell::Cell::new(false);
+        let world = World::wrapping(move |seen| match is_write(seen) {
+            true => {
+                written.set(true);
+                Reply::Fail(FailureKind::AfterSend)
+            }
+            false if written.get() => held(),
+            false => holding(before, "old", EPOCH),
+        });
         let client = world.client(World::settings(2));
+        if before > 0 {
+            world.run(client.read("openbao+kv2://secret/app")).unwrap();
+        }
         let result = world.run(client.kv2_write("secret", "app", &data(), None));
         assert_eq!(world.writes(), 1);
         result.map(|written| written.version()).map_err(|error| error.code())
     };
-    assert_eq!(lost(|| holding(7, "new", EPOCH)), Ok(7));
-    assert_eq!(lost(|| holding(7, "old", EPOCH)), Err(Code::Indeterminate));
-    assert_eq!(lost(|| gone(7)), Err(Code::Indeterminate));
-    assert_eq!(lost(no_right), Err(Code::Indeterminate));
+    assert_eq!(lost(6, || holding(7, "new", EPOCH)), Ok(7));
+    assert_eq!(lost(6, || holding(7, "old", EPOCH)), Err(Code::Indeterminate));
+    assert_eq!(lost(6, || gone(7)), Err(Code::Indeterminate));
+    assert_eq!(lost(6, no_right), Err(Code::Indeterminate));
+    // It may have been there before.
+    assert_eq!(lost(7, || holding(7, "new", EPOCH)), Err(Code::Indeterminate));
+    assert_eq!(lost(0, || holding(7, "new", EPOCH)), Err(Code::Indeterminate));
 }
 
 #[test]

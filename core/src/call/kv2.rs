@@ -9,7 +9,7 @@ use super::object::Object;
 use super::{Answer, Call, Replay};
 use crate::error::{Code, Error, Result};
 use crate::http::Method;
-use crate::secret::{MAX_DEPTH, Secret, SecretValue, require_depth, require_exact};
+use crate::secret::{MAX_DEPTH, Secret, SecretValue, require_depth};
 use crate::session::floors::Sighting;
 use crate::uri::SecretUri;
 use crate::uri::path::{Mount, SecretPath};
@@ -195,7 +195,6 @@ pub(crate) enum Wrote {
 pub(crate) fn write(at: Address<'_>, data: &SecretValue, cas: Option<u64>) -> Result<Call<Wrote>> {
     let replay = if cas.is_some() { Replay::Guarded } else { Replay::Unsafe };
     require_depth(data, MAX_DEPTH)?;
-    require_exact(data).map_err(|error| error.about(at.key()))?;
     let body = WriteBody { data: data.expose(), options: cas.map(|cas| WriteOptions { cas }) };
     Call::with_body(Method::Post, at.target("data"), replay, &body, |spec, answer| {
         if answer.response.status() == 204 {

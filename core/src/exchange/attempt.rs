@@ -31,7 +31,7 @@ use crate::rules::Rule;
 use crate::session::Session;
 use crate::session::consistency::{Mark, Noted};
 use crate::session::nodes::NodeId;
-use crate::session::recovery::Entry;
+use crate::session::recovery::{Entry, Lane};
 
 /// The longest that one request may take; the deadline shortens it.
 const TRY_LIMIT: Duration = Duration::from_secs(5);
@@ -64,6 +64,8 @@ pub(super) struct Attempt {
     /// When the last request was sent, and how far a state it asked for.
     sent: Duration,
     asked_for: Option<Arc<Mark>>,
+    /// Whether the last answer came from a state that is as far as that.
+    is_current: bool,
     /// Whether a try may have been executed without our having seen its answer.
     pub(super) in_doubt: bool,
     /// Why the last try failed.
@@ -99,6 +101,7 @@ impl Attempt {
             tries: 0,
             sent: Duration::ZERO,
             asked_for: None,
+            is_current: false,
             in_doubt: false,
             cause: None,
             throttled: None,
@@ -145,9 +148,9 @@ impl Attempt {
         self.in_doubt
     }
 
-    /// Whether the last request said how far the node has to be.
-    pub fn asked_for_index(&self) -> bool {
-        self.asked_for.is_some()
+    /// Whether the node that answered said to be as far as it was asked to be.
+    pub fn is_current(&self) -> bool {
+        self.is_current
     }
 
     /// The node that was asked last.
@@ -322,7 +325,7 @@ impl Attempt {
         match verdict::of_response(&self.spec, &response) {
             Verdict::Final(said) => self.on_final(session, now, response, said),
             Verdict::TokenDead(error) => {
-                self.served(session);
+                self.served(session, Lane::Read);
                 let error = self.place(session, error);
                 // A token that can be replaced is, which is quicker than asking another node.
                 let is_final = !session.tokens.is_replaceable() || self.token_is_new;
@@ -337,15 +340,22 @@ impl Attempt {
     }
 
     fn on_final(&mut self, session: &mut Session, now: Duration, response: Response, said: Option<Said>) -> Progress {
-        let noted = response.index().map(|index| session.consistency.note(index, self.asked_for.as_deref()));
-        // What came wrapped was stored by the leader, whatever its index says.
-        let is_judged = session.rules.keep(Rule::IndexIsJudged) && (self.spec.wrap_ttl.is_none() || said.is_some());
+        // What came wrapped was stored by the leader: where its index is lower, so is the cluster's, which was
+        // restored from a snapshot.
+        let is_leaders = self.spec.wrap_ttl.is_some() && said.is_none();
+        let asked = self.asked_for.as_deref();
+        let noted = response.index().map(|index| session.consistency.note(index, asked, is_leaders));
+        self.is_current = asked.is_some() && matches!(noted, Some(Noted::Fresh));
         match noted {
-            Some(Noted::Behind) if is_judged => return self.on_stale(session, now),
+            // A change is never sent again for that: what it did, it did.
+            Some(Noted::Behind) if self.spec.is_read() && session.rules.keep(Rule::IndexIsJudged) => {
+                return self.on_stale(session, now);
+            }
             Some(Noted::OtherCluster) => session.floors.clear(),
             _ => {}
         }
-        self.served(session);
+        // A standby refuses by what it has, and finds nothing without a leader too.
+        self.served(session, if said.is_none() { self.spec.lane() } else { Lane::Read });
         if said.is_some_and(Said::may_be_late) && self.awaits_confirmation(session) {
             return self.ask_another(session, now, Refusal::Final(response, said));
         }
@@ -359,9 +369,9 @@ impl Attempt {
         Progress::Done(Ok(Answer { response, said, in_doubt: self.in_doubt }))
     }
 
-    fn served(&self, session: &mut Session) {
+    fn served(&self, session: &mut Session, lane: Lane) {
         if self.is_telling() {
-            session.recovery.served(self.spec.lane());
+            session.recovery.served(lane);
         }
     }
 
@@ -376,8 +386,7 @@ impl Attempt {
         match session.nodes.choose(&self.asked).filter(|_| node.is_some()) {
             Some(next) => self.send(session, now, next),
             // Asking again would not help: a read that needs the leader will.
-            None if self.spec.is_read() => self.give_up(session),
-            None => self.wait(session, now),
+            None => self.give_up(session),
         }
     }
 

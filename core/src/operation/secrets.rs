@@ -9,7 +9,7 @@ use super::{Change, Client, Operation, ReadOptions};
 use crate::call::kv2::{Address, Held, Versions};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
-use crate::secret::{MAX_DEPTH, Secret, SecretValue, kind, require_depth};
+use crate::secret::{MAX_DEPTH, Secret, SecretValue, kind, require_depth, require_exact};
 use crate::uri::tenant::TenantUri;
 use crate::uri::{ParseOptions, SecretUri};
 
@@ -129,6 +129,8 @@ impl<H: Host> Client<H> {
 
     /// Refuses a value that can't be what the URI names.
     pub(super) fn check_value(&self, uri: &SecretUri, value: &SecretValue) -> Result<()> {
+        // The caller's own value only: what else the secret holds came from OpenBao and goes back as it is.
+        require_exact(value).map_err(|error| error.about(uri.to_string()))?;
         match uri.fragment() {
             Some(_) => require_depth(value, MAX_DEPTH - 1),
             None => require_object(value, uri),

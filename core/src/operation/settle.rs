@@ -132,15 +132,20 @@ impl<H: Host> Operation<'_, H> {
         Ok(self.held(at, version, ReadOptions::new().strong()).await?.0)
     }
 
-    /// Writes without `cas`. A lost answer counts as a success where the newest version holds the value.
+    /// Writes without `cas`. A lost answer counts as a success where a version that is newer than all that were
+    /// seen before holds the value.
     pub(super) async fn write_blindly(&self, at: Address<'_>, data: &SecretValue) -> Result<Written> {
         let call = kv2::write(at, data, None)?;
         let key = at.key();
+        let before = self.session(|session| session.floors.at(&key).version);
         let written = match self.once(&call).await {
             Ok((Wrote::Version(written), _)) => written,
             Ok((Wrote::Mismatch(error), exchange)) => return Err(self.place(&exchange, error)),
             Err(error) if error.code() == Code::Indeterminate => match self.strong_version(at, None).await {
-                Ok(Held::Data(secret)) if is_stored_as(data.expose(), secret.value.expose()) => {
+                // A version that was there before is not its work, however equal.
+                Ok(Held::Data(secret))
+                    if before > 0 && secret.version > before && is_stored_as(data.expose(), secret.value.expose()) =>
+                {
                     Written::new(secret.version, secret.created_time.clone())
                 }
                 _ => return Err(error),
@@ -160,7 +165,7 @@ impl<H: Host> Operation<'_, H> {
         let call = if versions.is_empty() { kv2::delete_latest(at) } else { kv2::delete_versions(at, versions)? };
         let ((), exchange) = self.once(&call).await?;
         self.session(|session| session.floors.deleted(&at.key(), versions));
-        if exchange.asked_for_index() {
+        if exchange.is_current() {
             return Ok(());
         }
         let mut exchange = exchange;

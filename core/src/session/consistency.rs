@@ -64,7 +64,9 @@ impl Index {
 impl Consistency {
     /// An answer came from this state, to a request that asked for `asked`. It counts where it is
     /// further than the one before, is another cluster's, or can't be compared.
-    pub fn note(&mut self, text: &str, asked: Option<&Mark>) -> Noted {
+    ///
+    /// An answer that only the leader can have given counts in any case.
+    pub fn note(&mut self, text: &str, asked: Option<&Mark>, is_leaders: bool) -> Noted {
         // It goes into a header as it is.
         if text.is_empty() || text.len() > MAX_INDEX_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Noted::Fresh;
@@ -75,7 +77,7 @@ impl Consistency {
         let index = Index::decode(text);
         let is_behind = |mark: &Mark| matches!((&index, &mark.index), (Some(new), Some(old)) if new.is_behind(old));
         let behind = asked.is_some_and(is_behind);
-        if self.furthest.as_deref().is_some_and(is_behind) {
+        if self.furthest.as_deref().is_some_and(is_behind) && !(is_leaders && behind) {
             return if behind { Noted::Behind } else { Noted::Fresh };
         }
         let before = self.furthest.as_ref().and_then(|known| known.index.as_ref());
@@ -101,7 +103,7 @@ mod tests {
     fn after(texts: &[&str]) -> Option<Arc<str>> {
         let mut seen = Consistency::default();
         for text in texts {
-            seen.note(text, None);
+            seen.note(text, None, false);
         }
         seen.furthest().map(|mark| mark.text.clone())
     }
@@ -116,14 +118,23 @@ mod tests {
     #[test]
     fn an_answer_is_compared_with_what_was_asked_for_and_not_with_what_came_since() {
         let mut seen = Consistency::default();
-        seen.note(&index("a", "5"), None);
+        seen.note(&index("a", "5"), None, false);
         let asked = seen.furthest();
-        seen.note(&index("a", "9"), None);
-        assert_eq!(seen.note(&index("a", "7"), asked.as_deref()), Noted::Fresh);
-        assert_eq!(seen.note(&index("a", "4"), asked.as_deref()), Noted::Behind);
-        assert_eq!(seen.note("opaque", asked.as_deref()), Noted::Fresh);
-        seen.note(&index("a", "9"), None);
-        assert_eq!(seen.note(&index("b", "1"), asked.as_deref()), Noted::OtherCluster);
+        seen.note(&index("a", "9"), None, false);
+        assert_eq!(seen.note(&index("a", "7"), asked.as_deref(), false), Noted::Fresh);
+        assert_eq!(seen.note(&index("a", "4"), asked.as_deref(), false), Noted::Behind);
+        assert_eq!(seen.note("opaque", asked.as_deref(), false), Noted::Fresh);
+        seen.note(&index("a", "9"), None, false);
+        assert_eq!(seen.note(&index("b", "1"), asked.as_deref(), false), Noted::OtherCluster);
+    }
+
+    #[test]
+    fn the_leader_s_own_index_counts_also_where_it_is_lower() {
+        let mut seen = Consistency::default();
+        seen.note(&index("a", "9"), None, false);
+        let asked = seen.furthest();
+        seen.note(&index("a", "3"), asked.as_deref(), true);
+        assert_eq!(seen.furthest().map(|mark| mark.text.to_string()), Some(index("a", "3")));
     }
 
     #[test]

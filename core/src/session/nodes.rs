@@ -46,7 +46,8 @@ impl Nodes {
 
     /// The first of those not yet asked that is not suspect.
     pub fn choose_trusted(&self, asked: &[NodeId]) -> Option<NodeId> {
-        self.choose(asked).filter(|id| !self.is_suspect(*id))
+        let left = self.order.iter().copied().filter(|id| !asked.contains(id) && !self.is_suspect(*id));
+        left.min_by_key(|id| self.rank(*id))
     }
 
     /// The node whose turn it is while none serves: every one has its turn, suspect or not. Else a client that

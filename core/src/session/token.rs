@@ -318,8 +318,9 @@ impl Tokens {
         replaceable
     }
 
-    /// The token in use, where there is one.
-    pub fn in_use(&self) -> Option<Arc<SecretString>> {
+    /// The token in use, where there is one. There will be no other.
+    pub fn retire(&mut self) -> Option<Arc<SecretString>> {
+        self.credential = None;
         self.token.as_ref().map(|token| token.text.clone())
     }
 

@@ -25,6 +25,8 @@ const SUFFIX: &str = ".baokit-stage";
 /// What is changed outside OpenBao along with a secret. Every step may be carried out more than once with
 /// the same values: after a crash, whoever resumes the rotation begins again with `apply`.
 ///
+/// A step that never ends holds the operation up for ever: limit it below the client's deadline.
+///
 /// An error's text goes into the rotation's error: it must hold no secret.
 pub trait Apply {
     /// Brings the new value in, such as `ALTER ROLE … PASSWORD`. `old` is the whole secret as it was, where

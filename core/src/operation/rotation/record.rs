@@ -117,7 +117,8 @@ impl Record {
     ///
     /// What can't be understood is somebody's, and is not written over.
     pub fn read(text: &str, secret: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|_| {
+        let read = serde_json::from_str::<Self>(text).ok().filter(|record| is_id(&record.op));
+        read.ok_or_else(|| {
             let reason = format!("its custom_metadata {KEY} is no record of a rotation; remove it if nobody needs it");
             Error::new(Code::RotationInProgress).about(secret.to_owned()).because(reason)
         })
@@ -174,6 +175,11 @@ fn hashed(value: &Value, hash: u64) -> u64 {
             hash_on(hash, b"{") ^ map.iter().map(each).fold(0, |all, one| all ^ one)
         }
     }
+}
+
+/// Whether a text can be an operation id: it is shown in errors.
+fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 #[cfg(test)]

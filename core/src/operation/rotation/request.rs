@@ -136,7 +136,8 @@ impl Rotation {
 #[non_exhaustive]
 pub struct Rotated {
     /// The operation id: this rotation's own, or that of one that was left by another process and is
-    /// finished now.
+    /// finished now: then nothing else was changed. Who must have a new value in any case, after a leak
+    /// say, compares the ids, and rotates once more where they differ.
     pub operation_id: String,
     /// The version that was the newest before, 0 where there was none.
     pub old_version: u64,
