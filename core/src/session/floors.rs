@@ -158,7 +158,7 @@ impl Floors {
             self.note(key, seen, since);
             return None;
         }
-        let Sighting { version, created, .. } = *seen;
+        let Sighting { version, created, gone } = *seen;
         let fell = pin.is_none() && version < floor.version;
         let made_anew = version > 0 && version == floor.version && floor.created.is_some() && created != floor.created;
         let before = floor.version;
@@ -168,6 +168,10 @@ impl Floors {
             floor
         };
         new.saw(seen);
+        if let Some(gone) = gone.filter(|_| fell || made_anew) {
+            // Or the same version of before, when it was gone, would be taken for this one.
+            new.put_state(version, gone);
+        }
         self.move_to(key, |floor| *floor = Floor { moved: floor.moved, ..new });
         fell.then_some(before)
     }
@@ -303,6 +307,7 @@ mod tests {
         assert!(admits(&floors, &of(2, "anew", false), None));
         assert!(!admits(&floors, &data(5), None), "it may be what was there before");
         assert!(admits(&floors, &of(6, "anew", false), None));
+        assert!(!admits(&floors, &of(2, "old", true), Some(2)), "what that was before, and is no more");
         let since = floors.moves();
         assert_eq!(floors.settle("s", &Sighting::default(), None, since), Some(2));
         assert!(admits(&floors, &Sighting::default(), None));
