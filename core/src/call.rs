@@ -30,9 +30,11 @@ const MAX_BODY_BYTES: usize = 32 * 1024 * 1024;
 /// What sending a request a second time can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replay {
-    /// Nothing: a read, a list, or a change that twice is the same as once.
+    /// Nothing: a read, a list, or what leaves nothing behind that matters.
     Idempotent,
-    /// Nothing either, since a check-and-set parameter lets only one of them through.
+    /// Nothing either: it is a change that twice is the same as once.
+    Repeatable,
+    /// Nothing, since a check-and-set parameter lets only one of them through.
     Guarded,
     /// A second change. Never sent again once a byte of it may have left.
     Unsafe,
@@ -98,6 +100,12 @@ impl Spec {
     /// Whether it reads what the cluster stores.
     pub fn is_read(&self) -> bool {
         self.method == Method::Get && self.is_of_state()
+    }
+
+    /// Whether a try that takes long is given up for one at another node: what is read can be read twice, and of
+    /// changes under a guard only one is carried out.
+    pub fn may_be_hastened(&self) -> bool {
+        self.is_read() || self.replay == Replay::Guarded
     }
 
     /// What the request needs of the cluster. A wrapped answer is stored, so it takes the leader.

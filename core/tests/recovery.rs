@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use baokit_core::http::{FailureKind, Method};
 use baokit_core::{Client, Code, Host, Result, SecretValue};
-use scenario::{Reply, SECOND, Seen, World, errors, json, logged_in, no_right, redirect, secret, written};
+use scenario::{Reply, SECOND, Seen, World, errors, json, logged_in, no_right, raw, redirect, secret, written};
 
 const URI: &str = "openbao+kv2://secret/app#token";
 const NO_LEADER: &str = "local node not active but active cluster node not found";
@@ -54,7 +54,8 @@ fn run_over(world: &World, client: &Client<World>, count: u32, over: Duration, m
 
 #[test]
 fn a_thousand_waiting_operations_ask_three_times_a_second_at_most_and_all_succeed_once_a_node_serves() {
-    for reply in [connect, || errors(503, "Vault is sealed"), || errors(500, NO_LEADER)] {
+    let of_a_proxy = || raw(502, "text/html", b"<html>no node is up</html>".to_vec());
+    for reply in [connect, || errors(503, "Vault is sealed"), || errors(500, NO_LEADER), of_a_proxy] {
         let world = World::new(down_until(20 * SECOND, reply));
         let client = world.client(World::settings(3).max_concurrent(10_000));
         let results = run_over(&world, &client, 1000, 10 * SECOND, false);

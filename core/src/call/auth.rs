@@ -45,10 +45,17 @@ pub(crate) fn app_role_login(mount: &ApiPath, role_id: &SecretString, secret_id:
 }
 
 fn grant(spec: &Spec, answer: Answer) -> Result<Grant> {
+    let in_doubt = answer.in_doubt;
     let grant = answer.auth_as(spec, |mut auth| {
         let (lease_duration, renewable) = (auth.number("lease_duration")?, auth.flag("renewable")?);
         let Value::String(token) = auth.take("client_token").take() else { return None };
         Some(Grant { token: token.into(), lease_duration, renewable })
+    });
+    let grant = grant.map_err(|error| match error.code() {
+        Code::AuthenticationFailed if in_doubt => {
+            error.because("the answer to an earlier try was lost: a secret id that may be used once is spent by it")
+        }
+        _ => error,
     })?;
     // It goes into a header from now on.
     match check_token("client_token", &grant.token) {

@@ -223,7 +223,7 @@ struct VersionsBody<'a> {
 
 /// `POST mount/delete/path`: deletes these versions; undelete brings them back.
 pub(crate) fn delete_versions(at: Address<'_>, versions: &[u64]) -> Result<Call<()>> {
-    Call::with_body(Method::Post, at.target("delete"), Replay::Idempotent, &VersionsBody { versions }, Answer::nothing)
+    Call::with_body(Method::Post, at.target("delete"), Replay::Repeatable, &VersionsBody { versions }, Answer::nothing)
 }
 
 /// One version of a secret, without its data.

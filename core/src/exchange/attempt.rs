@@ -36,6 +36,10 @@ use crate::session::recovery::{Entry, Lane};
 /// The longest that one request may take; the deadline shortens it.
 const TRY_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a node may be silent while another is at hand that is not known to fail. OpenBao answers within
+/// milliseconds; one that hangs is noticed by its silence only.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// A try that was cut off earlier than this, by a short deadline, says nothing about its node.
 const FAIR_TRY: Duration = Duration::from_secs(1);
 
@@ -63,6 +67,10 @@ pub(super) struct Attempt {
     tries: u32,
     /// When the last request was sent, and how far a state it asked for.
     sent: Duration,
+    /// Whether that was not given all the time that a try may take, and how much less the tries since the
+    /// last wait were given in all.
+    is_hasty: bool,
+    hasted: Duration,
     asked_for: Option<Arc<Mark>>,
     /// Whether the last answer came from a state that is as far as that.
     is_current: bool,
@@ -100,6 +108,8 @@ impl Attempt {
             asked: Vec::new(),
             tries: 0,
             sent: Duration::ZERO,
+            is_hasty: false,
+            hasted: Duration::ZERO,
             asked_for: None,
             is_current: false,
             in_doubt: false,
@@ -299,8 +309,22 @@ impl Attempt {
         self.asked.push(node);
         self.tries = self.tries.saturating_add(1);
         self.sent = now;
-        let limit = if self.spec.patient { left } else { TRY_LIMIT.min(left) };
+        let limit = self.limit(session, left);
         Progress::Next(Step::Send(request, limit))
+    }
+
+    /// How long the node that is asked now may take. A pass over all nodes takes no longer than one try may.
+    fn limit(&mut self, session: &Session, left: Duration) -> Duration {
+        if self.asked.len() < 2 {
+            self.hasted = Duration::ZERO;
+        }
+        self.is_hasty = self.is_telling() && self.spec.may_be_hastened() && session.nodes.has_healthy(&self.asked);
+        let limit = match (self.spec.patient, self.is_hasty) {
+            (true, _) => left,
+            (_, true) => SILENCE,
+            _ => TRY_LIMIT.saturating_sub(self.hasted).max(SILENCE),
+        };
+        limit.min(left)
     }
 
     /// Waits until all nodes may be asked once more.
@@ -360,7 +384,8 @@ impl Attempt {
             return self.ask_another(session, now, Refusal::Final(response, said));
         }
         if let Some(node) = self.node.filter(|_| self.is_telling()) {
-            if said.is_none() && self.spec.method != Method::Get {
+            // Other changes of what it does not know are a success to a node that is behind.
+            if said.is_none() && self.spec.replay == Replay::Guarded {
                 session.nodes.acknowledged(node);
             } else {
                 session.nodes.answered(node);
@@ -391,8 +416,10 @@ impl Attempt {
     }
 
     pub(super) fn on_trouble(&mut self, session: &mut Session, now: Duration, verdict: Verdict) -> Progress {
+        let is_down = matches!(verdict, Verdict::Down(..));
         let (executed, error, throttled, stop) = match verdict {
-            Verdict::Again(executed, error) => (executed, error, None, false),
+            Verdict::Again(executed, error) | Verdict::Down(executed, error) => (executed, error, None, false),
+            // A node that says when to come back is asked then.
             Verdict::Throttled(executed, error, wish) => (executed, error, Some(wish), false),
             Verdict::Stop(executed, error) => (executed, error, None, true),
             Verdict::Final(_) | Verdict::TokenDead(_) | Verdict::Redirect => {
@@ -401,11 +428,12 @@ impl Attempt {
         };
         self.tls_failures = if error.code() == Code::TlsFailed { self.tls_failures + 1 } else { 0 };
         self.in_doubt |= executed == Executed::Maybe;
-        let is_outage = match error.code() {
-            Code::DeadlineExceeded => now.saturating_sub(self.sent) >= FAIR_TRY,
-            // A node that says when to come back is asked then.
-            code => throttled.is_none() && verdict::tells_of_an_outage(code),
-        };
+        let took = now.saturating_sub(self.sent);
+        let is_silent = error.code() == Code::DeadlineExceeded;
+        if is_silent && self.is_hasty {
+            self.hasted = self.hasted.saturating_add(took);
+        }
+        let is_outage = is_down || (is_silent && !self.is_hasty && took >= FAIR_TRY);
         // A try that the deadline cut short says less than the one before it.
         let cut_short = now >= self.deadline && error.code() == Code::DeadlineExceeded;
         if !cut_short || self.cause.is_none() {

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use std::time::Duration;
 
 use super::attempt::{Attempt, Progress};
-use super::verdict::{Executed, Verdict};
+use super::verdict::{Executed, Verdict, again};
 use crate::call::Replay;
 use crate::config::Origin;
 use crate::error::{Code, Error};
@@ -21,12 +21,12 @@ impl Attempt {
         let refused = |code, reason: &'static str| Error::new(code).about(self.spec.path().to_owned()).because(reason);
         let Some(location) = response.location() else {
             let error = refused(Code::RedirectRefused, "a redirect to nowhere");
-            return self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error));
+            return self.on_trouble(session, now, again(Executed::Maybe, error));
         };
         let Some((origin, target)) = Origin::of_location(location) else {
             // OpenBao answers so to a path that it would clean, before it does anything.
             let verdict = if location.starts_with("//") || location.contains("://") {
-                Verdict::Again(Executed::Maybe, refused(Code::RedirectRefused, "a redirect to no address of a node"))
+                again(Executed::Maybe, refused(Code::RedirectRefused, "a redirect to no address of a node"))
             } else {
                 Verdict::Stop(Executed::No, refused(Code::PathRewritten, "a redirect to another path of the same node"))
             };
@@ -54,17 +54,17 @@ impl Attempt {
             Some(_) if !may_follow => {
                 let error =
                     refused(Code::NoLeader, "a redirect, which is not followed with a change that no guard protects");
-                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
+                self.on_trouble(session, now, again(Executed::Maybe, error))
             }
             Some(_) => {
                 let error = refused(Code::NoLeader, "the nodes send each other the request");
-                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
+                self.on_trouble(session, now, again(Executed::Maybe, error))
             }
             None => {
                 let error = refused(Code::RedirectRefused, "a redirect to a node that is not configured");
                 let error =
                     if self.repeats_token(origin.as_str()) { error } else { error.about(origin.as_str().to_owned()) };
-                self.on_trouble(session, now, Verdict::Again(Executed::Maybe, error))
+                self.on_trouble(session, now, again(Executed::Maybe, error))
             }
         }
     }

@@ -25,6 +25,8 @@ pub(super) enum Verdict {
     Redirect,
     /// The node could not serve the call.
     Again(Executed, Error),
+    /// Nor does it serve any other at the moment, by itself or by the leader behind it.
+    Down(Executed, Error),
     /// The node serves it later.
     Throttled(Executed, Error, Option<Duration>),
     /// No try at any node will go better.
@@ -51,11 +53,13 @@ pub(super) fn of_response(spec: &Spec, response: &Response) -> Verdict {
         // It was carried out and failed, by what the request says.
         (500, Code::RequestRejected) => Verdict::Final(Some(said)),
         // What Vault's standbys of other kinds say of themselves.
-        (472 | 473, _) => Verdict::Again(executed, Error::new(Code::NoLeader).because(format!("a status {status}"))),
+        (472 | 473, _) => Verdict::Down(executed, Error::new(Code::NoLeader).because(format!("a status {status}"))),
         (429, _) => Verdict::Throttled(executed, error, response.retry_after()),
         (503, _) if response.retry_after().is_some() => Verdict::Throttled(executed, error, response.retry_after()),
-        (412 | 500 | 502..=504, _) => Verdict::Again(executed, error),
-        (400..=499, _) if executed == Executed::No => Verdict::Again(executed, error),
+        // Of a proxy that has no node behind it.
+        (502..=504, _) => Verdict::Down(executed, error),
+        (412 | 500, _) => again(executed, error),
+        (400..=499, _) if executed == Executed::No => again(executed, error),
         (400..=499 | 501, _) => Verdict::Final(Some(said)),
         _ => Verdict::Stop(
             executed,
@@ -64,22 +68,22 @@ pub(super) fn of_response(spec: &Spec, response: &Response) -> Verdict {
     }
 }
 
-/// Whether a trouble says that the node, or the leader behind it, serves nobody at the moment. A 500 may
-/// be one secret's own trouble.
-pub(super) fn tells_of_an_outage(code: Code) -> bool {
-    matches!(
-        code,
+/// The node did not serve this request, and perhaps nobody: a 500 may be one secret's own trouble.
+pub(super) fn again(executed: Executed, error: Error) -> Verdict {
+    let is_down = matches!(
+        error.code(),
         Code::ServerUnreachable
             | Code::TlsFailed
             | Code::ConnectionLost
             | Code::ServerSealed
             | Code::NoLeader
             | Code::RedirectRefused
-    )
+    );
+    if is_down { Verdict::Down(executed, error) } else { Verdict::Again(executed, error) }
 }
 
 pub(super) fn of_failure(spec: &Spec, failure: Failure) -> Verdict {
-    let (code, executed, again) = match failure.kind() {
+    let (code, executed, sent_again) = match failure.kind() {
         FailureKind::Connect => (Code::ServerUnreachable, Executed::No, true),
         FailureKind::Tls => (Code::TlsFailed, Executed::No, true),
         FailureKind::BeforeSend => (Code::Internal, Executed::No, false),
@@ -93,5 +97,5 @@ pub(super) fn of_failure(spec: &Spec, failure: Failure) -> Verdict {
         FailureKind::Timeout => (Code::DeadlineExceeded, Executed::Maybe, true),
     };
     let error = Error::new(code).about(spec.path().to_owned()).because(failure.into_reason());
-    if again { Verdict::Again(executed, error) } else { Verdict::Stop(executed, error) }
+    if sent_again { again(executed, error) } else { Verdict::Stop(executed, error) }
 }

@@ -58,6 +58,11 @@ impl Nodes {
         Some(id)
     }
 
+    /// Whether one that was not yet asked neither failed nor is suspect.
+    pub fn has_healthy(&self, asked: &[NodeId]) -> bool {
+        self.order.iter().any(|id| !asked.contains(id) && self.rank(*id) == 0)
+    }
+
     pub fn origin(&self, id: NodeId) -> Option<&Origin> {
         self.list.get(id.0).map(|node| &node.origin)
     }
