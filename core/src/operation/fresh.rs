@@ -177,14 +177,10 @@ impl<H: Host> Operation<'_, H> {
             let (answer, exchange) = self.carry_out(wrapped.clone()).await.map_err(|error| had_not(spec, error))?;
             if answer.is_of_nothing() {
                 // There is nothing to wrap, so this took no leader.
-                rounds += 1;
-                if let Some(read) = self.at_leader(spec, rounds, &mut last).await? {
+                if let Some(read) = self.at_leader(spec, &mut rounds, &mut last).await? {
                     return Ok(read);
                 }
-                // The next round begins with the wrapped read again, which waits for the end of an outage.
-                if !self.pause().await {
-                    return Err(last);
-                }
+                // No node answers: the wrapped read waits for the end of that, together with all others.
                 continue;
             }
             if answer.is_of_gone() {
@@ -213,50 +209,66 @@ impl<H: Host> Operation<'_, H> {
     /// Reads at the leader itself, for what leaves nothing to wrap: a node that can store something of
     /// ours leads at that moment, and its own answer after that is not stale.
     ///
-    /// None where no node leads at the moment; `last` says why. Behind one address it is a connection that
-    /// has to lead there, so the next round has another; where the host can't close one, what is missing for
-    /// a second is missing.
-    async fn at_leader(&self, spec: &Arc<Spec>, round: u32, last: &mut Error) -> Result<Option<(Answer, Exchange)>> {
-        let nodes = self.session(|session| session.nodes.in_order());
-        let (count, mut refusals) = (nodes.len(), 0);
-        // A node that hangs must not use up the time that the others need.
-        let limit = if count > 1 { PROBE_LIMIT * round } else { LEADER_LIMIT }.min(LEADER_LIMIT);
-        for node in nodes {
-            let probe = wrapping::probe(WRAP_SECONDS)?.spec;
-            let until = self.client.host.now().monotonic.saturating_add(limit).min(self.deadline);
-            let read = match self.carry_out_in(probe, Some(node), until, false).await {
-                Ok((answer, _)) if answer.is_success() => {
-                    self.session(|session| session.nodes.acknowledged(node));
-                    let until = self.client.host.now().monotonic.saturating_add(LEADER_LIMIT).min(self.deadline);
-                    self.carry_out_in(spec.clone(), Some(node), until, false).await
+    /// None where no node answers at all; `last` says why it is not had yet. Behind one address it is a
+    /// connection that has to lead there, so others are tried; where the host can't close one, what is
+    /// missing for a second is missing.
+    async fn at_leader(
+        &self,
+        spec: &Arc<Spec>,
+        rounds: &mut u32,
+        last: &mut Error,
+    ) -> Result<Option<(Answer, Exchange)>> {
+        loop {
+            *rounds += 1;
+            let nodes = self.session(|session| session.nodes.in_order());
+            let (count, mut refusals, mut silent) = (nodes.len(), 0, 0);
+            // A node that hangs must not use up the time that the others need.
+            let limit = if count > 1 { PROBE_LIMIT * *rounds } else { LEADER_LIMIT }.min(LEADER_LIMIT);
+            for node in nodes {
+                let probe = wrapping::probe(WRAP_SECONDS)?.spec;
+                let read = match self.carry_out_in(probe, Some(node), self.within(limit), false).await {
+                    Ok((answer, _)) if answer.is_success() => {
+                        self.session(|session| session.nodes.acknowledged(node));
+                        self.carry_out_in(spec.clone(), Some(node), self.within(LEADER_LIMIT), false).await
+                    }
+                    Ok((answer, exchange)) => {
+                        let code = answer.into_error(spec).code();
+                        let reason = format!(
+                            "who leads can't be seen: sys/wrapping/wrap, of the default policy, is refused ({code})"
+                        );
+                        *last = self.place(&exchange, stale(spec.path(), reason));
+                        refusals += 1;
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                };
+                match read {
+                    Err(error) if error.code() == Code::ClientClosed => return Err(error),
+                    Err(error) => {
+                        silent += usize::from(error.code() != Code::ServerError);
+                        *last = had_not(spec, error);
+                    }
+                    read => return read.map(Some),
                 }
-                Ok((answer, exchange)) => {
-                    let code = answer.into_error(spec).code();
-                    let reason = format!(
-                        "who leads can't be seen: sys/wrapping/wrap, of the default policy, is refused ({code})"
-                    );
-                    *last = self.place(&exchange, stale(spec.path(), reason));
-                    refusals += 1;
-                    continue;
-                }
-                Err(error) => Err(error),
-            };
-            match read {
-                Err(error) if error.code() == Code::ClientClosed => return Err(error),
-                Err(error) => *last = had_not(spec, error),
-                read => return read.map(Some),
+            }
+            if refusals == count || !self.pause().await {
+                return Err(last.clone());
+            }
+            if silent == count {
+                return Ok(None);
+            }
+            if count == 1 && self.client.host.closes_connections() {
+                // Whatever it says: another node may be behind the next connection.
+                let _ = self.carry_out_in(sys::closing().spec, None, self.deadline, false).await;
+            } else if count == 1 && *rounds >= ROUNDS {
+                return self.carry_out(spec.clone()).await.map(Some);
             }
         }
-        if refusals == count {
-            return Err(last.clone());
-        }
-        if count == 1 && self.client.host.closes_connections() {
-            // Whatever it says: another node may be behind the next connection.
-            let _ = self.carry_out_in(sys::closing().spec, None, self.deadline, false).await;
-        } else if count == 1 && round >= ROUNDS {
-            return self.carry_out(spec.clone()).await.map(Some);
-        }
-        Ok(None)
+    }
+
+    /// The moment that is so far away, or the deadline.
+    fn within(&self, limit: Duration) -> Duration {
+        self.client.host.now().monotonic.saturating_add(limit).min(self.deadline)
     }
 
     /// Lets a moment pass before the next try; false where there is no time for it.

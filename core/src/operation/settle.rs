@@ -125,7 +125,16 @@ impl<H: Host> Operation<'_, H> {
             },
             None => false,
         };
-        Ok(if same { Found::Conflict } else { Found::Unknown("another value is there, perhaps of a secret made anew") })
+        if !same {
+            return Ok(Found::Unknown("another value is there, perhaps of a secret made anew"));
+        }
+        // A snapshot that was restored since the first look shows the same `cas`, and nothing after it.
+        match self.strong_version(at, None).await {
+            Ok(newest) if newest.version() == cas => Ok(Found::StillThere),
+            Ok(newest) if newest.version() > cas => Ok(Found::Conflict),
+            Ok(_) => Ok(Found::Unknown("the secret was made anew meanwhile")),
+            Err(error) => unknown(error),
+        }
     }
 
     async fn strong_version(&self, at: Address<'_>, version: Option<u64>) -> Result<Held> {
