@@ -133,6 +133,33 @@ fn after_a_lost_answer_another_value_is_a_conflict_where_what_it_followed_is_kno
 }
 
 #[test]
+fn a_conflict_that_a_restored_snapshot_undid_before_it_was_told_is_none() {
+    // Between the looks at version 4 and at what it followed the cluster goes back to version 3.
+    let (mut newest, mut writes) = (3, 0);
+    let world =
+        World::wrapping(move |seen| match (is_write(seen), seen.target.ends_with("?version=3"), seen.is_wrapped()) {
+            (true, ..) => {
+                writes += 1;
+                match writes {
+                    1 => return Reply::Fail(FailureKind::AfterSend),
+                    2 => newest = 4,
+                    _ => return written(4),
+                }
+                errors(400, MISMATCH)
+            }
+            (_, true, true) => {
+                newest = 3;
+                holding(3, "base", EPOCH)
+            }
+            _ if newest == 4 => holding(4, "theirs", LATER),
+            _ => holding(3, "base", EPOCH),
+        });
+    let client = world.client(World::settings(1));
+    assert_eq!(world.run(client.rotate(URI, "new")).unwrap().new_version, 4);
+    assert_eq!(world.writes(), 3);
+}
+
+#[test]
 fn after_a_lost_answer_what_proves_nothing_leaves_the_write_indeterminate() {
     type Server = fn(&Seen) -> Reply;
     let cases: [(&str, Server); 6] = [
