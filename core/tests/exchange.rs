@@ -96,24 +96,25 @@ fn what_is_sent_once_only_is_given_five_seconds() {
 }
 
 #[test]
-fn a_pass_over_nodes_that_all_hang_takes_as_long_as_one_try_may() {
+fn where_all_nodes_hang_each_is_given_more_time_in_every_pass() {
     let world = World::new(|_| Reply::Never);
-    let client = world.client(World::settings(3).deadline(12 * SECOND));
+    let client = world.client(World::settings(3).deadline(20 * SECOND));
     assert_eq!(world.run(client.read(URI)).unwrap_err().code(), Code::DeadlineExceeded);
-    let at: Vec<_> = world.seen().iter().map(|seen| seen.at.as_secs()).take(4).collect();
-    assert_eq!(at[..3], [0, 1, 2]);
-    assert!(at[3] >= 5, "{at:?}");
+    let at: Vec<_> = world.seen().iter().map(|seen| seen.at.as_secs_f64().round()).collect();
+    assert_eq!(at[..4], [0.0, 1.0, 2.0, 3.0]);
+    assert!(at[4..].windows(2).all(|pair| pair[1] - pair[0] >= 2.0), "{at:?}");
 }
 
 #[test]
 fn nodes_that_are_slow_and_not_down_serve_all_the_same() {
-    let world = World::slow(|_| (2 * SECOND, secret(1)));
+    let world = World::slow(|_| (SECOND * 3 / 2, secret(1)));
     let client = world.client(World::settings(3));
     for _ in 0..4 {
         world.run(client.read(URI)).unwrap();
     }
-    assert!(world.seen().len() <= 6, "two nodes are tried for a second each, then the third is waited for");
-    assert!(world.elapsed() <= 10 * SECOND + SECOND / 10, "{:?}", world.elapsed());
+    // All three are left after a second each; the one that is given more then serves from there on.
+    assert_eq!(world.seen().len(), 7);
+    assert!(world.elapsed() <= 10 * SECOND, "{:?}", world.elapsed());
 }
 
 #[test]

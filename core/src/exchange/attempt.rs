@@ -36,8 +36,9 @@ use crate::session::recovery::{Entry, Lane};
 /// The longest that one request may take; the deadline shortens it.
 const TRY_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a node may be silent while another is at hand that is not known to fail. OpenBao answers within
-/// milliseconds; one that hangs is noticed by its silence only.
+/// How long a node may be silent while another is at hand that is not known to fail; twice as long when all
+/// have been silent, and so on. OpenBao answers within milliseconds; one that hangs is noticed by its silence
+/// only.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// A try that was cut off earlier than this, by a short deadline, says nothing about its node.
@@ -67,10 +68,9 @@ pub(super) struct Attempt {
     tries: u32,
     /// When the last request was sent, and how far a state it asked for.
     sent: Duration,
-    /// Whether that was not given all the time that a try may take, and how much less the tries since the
-    /// last wait were given in all.
+    /// Whether that was not given all the time that a try may take, and how many such tries got no answer.
     is_hasty: bool,
-    hasted: Duration,
+    silences: usize,
     asked_for: Option<Arc<Mark>>,
     /// Whether the last answer came from a state that is as far as that.
     is_current: bool,
@@ -109,7 +109,7 @@ impl Attempt {
             tries: 0,
             sent: Duration::ZERO,
             is_hasty: false,
-            hasted: Duration::ZERO,
+            silences: 0,
             asked_for: None,
             is_current: false,
             in_doubt: false,
@@ -313,16 +313,14 @@ impl Attempt {
         Progress::Next(Step::Send(request, limit))
     }
 
-    /// How long the node that is asked now may take. A pass over all nodes takes no longer than one try may.
+    /// How long the node that is asked now may take.
     fn limit(&mut self, session: &Session, left: Duration) -> Duration {
-        if self.asked.len() < 2 {
-            self.hasted = Duration::ZERO;
-        }
-        self.is_hasty = self.is_telling() && self.spec.may_be_hastened() && session.nodes.has_healthy(&self.asked);
+        let others = session.nodes.has_healthy(&self.asked) || self.silences > 0;
+        self.is_hasty = others && self.is_telling() && self.spec.may_be_hastened();
         let limit = match (self.spec.patient, self.is_hasty) {
             (true, _) => left,
-            (_, true) => SILENCE,
-            _ => TRY_LIMIT.saturating_sub(self.hasted).max(SILENCE),
+            (_, true) => TRY_LIMIT.min(SILENCE * (1 << (self.silences / session.nodes.len().max(1)).min(3))),
+            _ => TRY_LIMIT,
         };
         limit.min(left)
     }
@@ -428,12 +426,8 @@ impl Attempt {
         };
         self.tls_failures = if error.code() == Code::TlsFailed { self.tls_failures + 1 } else { 0 };
         self.in_doubt |= executed == Executed::Maybe;
-        let took = now.saturating_sub(self.sent);
         let is_silent = error.code() == Code::DeadlineExceeded;
-        if is_silent && self.is_hasty {
-            self.hasted = self.hasted.saturating_add(took);
-        }
-        let is_outage = is_down || (is_silent && !self.is_hasty && took >= FAIR_TRY);
+        self.silences += usize::from(is_silent && self.is_hasty);
         // A try that the deadline cut short says less than the one before it.
         let cut_short = now >= self.deadline && error.code() == Code::DeadlineExceeded;
         if !cut_short || self.cause.is_none() {
@@ -441,7 +435,12 @@ impl Attempt {
         }
         if let Some(node) = self.node.filter(|_| self.is_telling()) {
             session.nodes.failed(node);
-            if is_outage {
+            let is_fair = match self.is_hasty {
+                // It was left for another node, unless there is none.
+                true => !session.nodes.has_healthy(&[]),
+                false => now.saturating_sub(self.sent) >= FAIR_TRY,
+            };
+            if is_down || (is_silent && is_fair) {
                 let why = (self.cause.as_ref().map_or(Code::NoLeader, Error::code), Some(node));
                 session.recovery.failed(self.spec.lane(), now, session.nodes.len(), why);
             }
