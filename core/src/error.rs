@@ -104,8 +104,9 @@ codes! {
     IllegalSegment = "ILLEGAL_SEGMENT", Caller, 400, final, "use plain path segments, separated by single slashes";
     /// A `*` anywhere but as the last segment, or where no wildcard is allowed.
     InvalidWildcard = "INVALID_WILDCARD", Caller, 400, final, "name one secret; a wildcard may only end a prefix, as in mount/path/*";
-    /// A provider or engine that does not exist, or that this client does not serve.
-    UnsupportedEngine = "UNSUPPORTED_ENGINE", Caller, 400, final, "use openbao+kv2, hashicorp+kv2 or yaml, and a client made for that provider";
+    /// A provider or engine that does not exist, or that this client does not serve. A mount of KVv1 shows
+    /// itself where something is written or found there; what is not there is a [`Code::SecretNotFound`].
+    UnsupportedEngine = "UNSUPPORTED_ENGINE", Caller, 400, final, "use openbao+kv2, hashicorp+kv2 or yaml, a client made for that provider, and a mount of KVv2";
     /// The mount in the URI and the one given beside it differ.
     AmbiguousMount = "AMBIGUOUS_MOUNT", Caller, 400, final, "give the mount once, in the URI";
     /// The mount stands in the URI and is given beside it as well.
@@ -130,12 +131,13 @@ codes! {
     InvalidSetting = "INVALID_SETTING", Caller, 500, final, "correct the key that is named";
     /// A value that can't be written, such as a scalar for a whole secret.
     InvalidValue = "INVALID_VALUE", Caller, 400, final, "a whole secret is a JSON object; with a fragment any JSON value will do";
-    /// A value over OpenBao's limits: 1 MiB stored, 32 MiB for a request.
-    ValueTooLarge = "VALUE_TOO_LARGE", Caller, 413, final, "store less than 1 MiB in one secret";
+    /// A value over OpenBao's limits: 1 MiB stored, 32 MiB and 1000 texts (keys included) for a request.
+    ValueTooLarge = "VALUE_TOO_LARGE", Caller, 413, final, "store less than 1 MiB, and fewer than 1000 keys and texts, in one secret";
     /// A secret's value has another type than the one it was exposed as.
     WrongType = "WRONG_TYPE", Caller, 400, final, "expose it as the type that it has";
-    /// No secret was ever written at the path.
-    SecretNotFound = "SECRET_NOT_FOUND", Caller, 404, final, "check the path, or write the secret first";
+    /// No secret was ever written at the path. A mount of KVv1 says the same of what it does not have, in the
+    /// same words, so that only another request (`sys().mounts()`) tells the two apart.
+    SecretNotFound = "SECRET_NOT_FOUND", Caller, 404, final, "check the path and that the mount is KVv2, or write the secret first";
     /// OpenBao has nothing at a path that is no secret of KVv2.
     NotFound = "NOT_FOUND", Caller, 404, final, "check the path";
     /// The secret's newest version was deleted; it can be undeleted.
@@ -231,7 +233,7 @@ impl fmt::Display for Code {
 /// assert_eq!(error.code().as_str(), "SECRET_NOT_FOUND");
 /// assert_eq!(
 ///     error.to_string(),
-///     "SECRET_NOT_FOUND: secret/app/api; check the path, or write the secret first",
+///     "SECRET_NOT_FOUND: secret/app/api; check the path and that the mount is KVv2, or write the secret first",
 /// );
 /// ```
 #[derive(Clone)]

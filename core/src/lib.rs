@@ -25,6 +25,7 @@
 //! | [`sys`] | what the operator's calls take and answer |
 //! | `session` | what operations share: the token, the nodes' health, what was seen, who is logging in |
 //! | `rules` | the rules of the machine by name, for the simulator to leave one out |
+//! | `hash` | the one hash function: no randomness, the same everywhere |
 //! | `secret` | values that wipe themselves and leave only through `expose` |
 //! | [`error`] | every error code, in one table |
 
@@ -36,6 +37,7 @@ pub mod uri;
 mod call;
 mod drive;
 mod exchange;
+mod hash;
 mod operation;
 mod rules;
 mod secret;

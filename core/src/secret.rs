@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Code, Error, Result};
@@ -67,27 +67,58 @@ pub(crate) fn require_depth(value: &SecretValue, deepest: usize) -> Result<()> {
     Err(Error::new(Code::InvalidValue).because(reason))
 }
 
-/// Refuses an integer that KVv2 would change: it keeps numbers as `float64`, which is exact up to 2^53.
+/// Refuses an integer that KVv2 would give back as another one: it keeps numbers as `float64`, which is exact
+/// up to 2^53, and writes them with as few digits as tell two of them apart.
 pub(crate) fn require_exact(value: &SecretValue) -> Result<()> {
-    if is_exact(&value.0) {
-        return Ok(());
-    }
-    let reason = "OpenBao would store another number than an integer beyond 2^53 that is in it; write it as text";
-    Err(Error::new(Code::InvalidValue).because(reason))
+    let Some(pointer) = inexact(&value.0) else { return Ok(()) };
+    let reason = [
+        "OpenBao would give back another number than the integer beyond 2^53 at '",
+        &pointer,
+        "' of the value; write it as text",
+    ];
+    Err(Error::new(Code::InvalidValue).because(reason.concat()))
 }
 
-fn is_exact(value: &Value) -> bool {
+/// The JSON pointer of the first such integer.
+fn inexact(value: &Value) -> Option<String> {
     match value {
-        // Through 128 bits, since a cast back to 64 would saturate to the same number.
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(integer), _) => integer as f64 as i128 == i128::from(integer),
-            (_, Some(integer)) => integer as f64 as i128 == i128::from(integer),
-            _ => true,
-        },
-        Value::Array(items) => items.iter().all(is_exact),
-        Value::Object(map) => map.values().all(is_exact),
-        _ => true,
+        Value::Number(number) => (!is_exact(number)).then(String::new),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(i, item)| Some(below(&i.to_string(), &inexact(item)?)))
+        }
+        Value::Object(map) => map.iter().find_map(|(name, item)| Some(below(name, &inexact(item)?))),
+        _ => None,
     }
+}
+
+fn below(name: &str, rest: &str) -> String {
+    let mut pointer = String::from("/");
+    for character in name.chars() {
+        match character {
+            '~' => pointer.push_str("~0"),
+            '/' => pointer.push_str("~1"),
+            _ => pointer.push(character),
+        }
+    }
+    pointer + rest
+}
+
+/// Whether OpenBao gives the number back with the same digits: 2^60 it writes as 1152921504606847000.
+fn is_exact(number: &Number) -> bool {
+    let Some(integer) = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs)) else { return true };
+    if integer <= 1 << 53 {
+        return true;
+    }
+    // What ends in one zero more than the integer. A text of the float's digits would be longer code.
+    let mut rounder = 10;
+    while integer % rounder == 0 && rounder < 10_u64.pow(19) {
+        rounder *= 10;
+    }
+    let rest = integer % rounder;
+    let (down, float) = (integer - rest, integer as f64);
+    let has_shorter = down as f64 == float || down.saturating_add(rounder) as f64 == float;
+    let is_nearest = integer.abs_diff(float as u64) <= rounder / 20;
+    is_nearest && (rest == 0 || !has_shorter)
 }
 
 fn is_within(value: &Value, levels: usize) -> bool {
@@ -258,15 +289,49 @@ mod tests {
     #[test]
     fn an_integer_that_a_float_would_change_is_refused() {
         let two_53 = 1_i64 << 53;
-        for kept in
-            [json!(two_53), json!(-two_53), json!(1_u64 << 63), json!(0.1), json!({"a": [1, "9007199254740993"]})]
-        {
-            assert!(require_exact(&SecretValue::from(kept)).is_ok());
+        for kept in [
+            json!(two_53),
+            json!(-two_53),
+            json!(two_53 + 2),
+            // What a server answers for 2^60 and -2^63 goes back as it came.
+            json!(1_152_921_504_606_847_000_u64),
+            json!(-9_223_372_036_854_776_000_f64),
+            json!(0.1),
+            json!(1e300),
+            json!({"a": [1, "9007199254740993"]}),
+        ] {
+            assert!(require_exact(&SecretValue::from(kept.clone())).is_ok(), "{kept}");
         }
-        for changed in [json!(two_53 + 1), json!({"a": [i64::MAX]}), json!(u64::MAX), json!(-two_53 - 1)] {
-            let error = require_exact(&SecretValue::from(changed)).unwrap_err();
-            assert_eq!(error.code(), Code::InvalidValue);
+        for changed in [two_53 + 1, -two_53 - 1, 1 << 60, i64::MAX, i64::MIN] {
+            assert!(require_exact(&SecretValue::from(json!(changed))).is_err(), "{changed}");
         }
+        assert!(require_exact(&SecretValue::from(json!(u64::MAX))).is_err());
+    }
+
+    #[test]
+    fn an_integer_is_kept_where_the_shortest_digits_of_its_float_are_its_own() {
+        let is_kept = |integer: u64| is_exact(&Number::from(integer));
+        let is_shortest = |integer: u64| (integer as f64).to_string() == integer.to_string();
+        let mut integer = 1_u64;
+        for _ in 0..50_000 {
+            integer = integer.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // As it comes, near 2^53, with zeros at its end, and as the server would write its float.
+            let near = (1 << 53) + integer % (1 << 9);
+            let shown = (integer as f64).to_string().parse().unwrap_or(integer);
+            for sample in [integer, near, near * 10, integer / 1000 * 1000, integer >> 8, shown] {
+                assert_eq!(is_kept(sample), is_shortest(sample), "{sample}");
+            }
+        }
+        assert!(is_kept(10_u64.pow(19)) && is_kept(10_u64.pow(18)) && !is_kept(u64::MAX));
+    }
+
+    #[test]
+    fn such_an_integer_is_named_by_its_pointer_and_not_by_its_value() {
+        let value = json!({"a": 1, "b~/c": [0, {"d": 9_007_199_254_740_993_u64}]});
+        let error = require_exact(&SecretValue::from(value)).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidValue);
+        let text = error.to_string();
+        assert!(text.contains("'/b~0~1c/1/d'") && !text.contains("900719"), "{text}");
     }
 
     #[test]

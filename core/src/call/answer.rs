@@ -94,6 +94,8 @@ static PHRASES: &[Phrase] = &[
     phrase("namespace not found", Code::NotFound),
     phrase("request body too large", Code::ValueTooLarge),
     phrase("value being too large", Code::ValueTooLarge),
+    // 1000 texts, keys included, in one request.
+    phrase("refused JSON input due to high complexity", Code::ValueTooLarge),
     phrase("no data provided", Code::RequestRejected),
     phrase("error parsing check-and-set parameter", Code::RequestRejected),
     phrase("wrapping token is not valid or does not exist", Code::RequestRejected),

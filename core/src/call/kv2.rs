@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::object::Object;
-use super::{Answer, Call, Replay};
+use super::{Answer, Call, Replay, Spec};
 use crate::error::{Code, Error, Result};
 use crate::http::Method;
 use crate::secret::{MAX_DEPTH, Secret, SecretValue, require_depth};
@@ -125,24 +125,34 @@ pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Shown> {
             return Err(answer.into_error(spec));
         }
         let read = if answer.is_success() { |data| held(data, true) } else { |data| held(data, false) };
-        answer.part(spec, "data", read).map(Shown::Data)
+        answer.part(spec, "data", read)?.map(Shown::Data).ok_or_else(|| another_engine(spec))
     })
 }
 
-fn held(mut data: Object, found: bool) -> Option<Held> {
+/// The engine at the mount is another one, KVv1 most likely.
+fn another_engine(spec: &Spec) -> Error {
+    let reason = "the mount answers as KVv1 does, where data/ and metadata/ are parts of a path like any other";
+    Error::new(Code::UnsupportedEngine).about(spec.path().to_owned()).because(reason)
+}
+
+/// None inside where it is no answer of KVv2's.
+fn held(mut data: Object, found: bool) -> Option<Option<Held>> {
+    if found && !data.has("metadata") {
+        return Some(None);
+    }
     let value = data.take("data");
     let metadata = data.object("metadata")?;
     let (version, created_time) = (metadata.number("version")?, metadata.time("created_time")?);
     // `{"data": null}` was written: a secret that is null is not one that is gone.
     if found || !value.expose().is_null() {
         let custom_metadata = metadata.texts("custom_metadata")?;
-        return Some(Held::Data(Secret { version, created_time, custom_metadata, value }));
+        return Some(Some(Held::Data(Secret { version, created_time, custom_metadata, value })));
     }
-    Some(if metadata.flag("destroyed")? {
+    Some(Some(if metadata.flag("destroyed")? {
         Held::Destroyed { version, created_time }
     } else {
         Held::Deleted { version, created_time, deletion_time: metadata.time("deletion_time")? }
-    })
+    }))
 }
 
 #[derive(Serialize)]
@@ -198,8 +208,8 @@ pub(crate) fn write(at: Address<'_>, data: &SecretValue, cas: Option<u64>) -> Re
     let body = WriteBody { data: data.expose(), options: cas.map(|cas| WriteOptions { cas }) };
     Call::with_body(Method::Post, at.target("data"), replay, &body, |spec, answer| {
         if answer.response.status() == 204 {
-            let reason = "the mount answers as KVv1 does; what it stored lies at data/ below it";
-            return Err(Error::new(Code::UnsupportedEngine).about(spec.path().to_owned()).because(reason));
+            // It is stored all the same, at data/ below the mount.
+            return Err(another_engine(spec));
         }
         if answer.is_success() {
             let written = |data: Object| Some(Written::new(data.number("version")?, data.time("created_time")?));
@@ -322,11 +332,16 @@ pub(crate) fn metadata(at: Address<'_>) -> Call<Shown> {
         if answer.is_of_nothing() {
             return Ok(Shown::Metadata(None));
         }
-        answer.data_as(spec, |data| versions(data).map(Some)).map(Shown::Metadata)
+        let found = answer.data_as(spec, versions)?;
+        found.map(|versions| Shown::Metadata(Some(versions))).ok_or_else(|| another_engine(spec))
     })
 }
 
-fn versions(mut data: Object) -> Option<Versions> {
+/// None inside where it is no answer of KVv2's.
+fn versions(mut data: Object) -> Option<Option<Versions>> {
+    if !data.has("versions") {
+        return Some(None);
+    }
     let mut known = data.object("versions")?;
     let numbers: Vec<String> = known.entries()?.keys().cloned().collect();
     let mut versions: Vec<Version> = Vec::with_capacity(numbers.len());
@@ -342,10 +357,10 @@ fn versions(mut data: Object) -> Option<Versions> {
         let place = versions.partition_point(|other| other.version < version.version);
         versions.insert(place, version);
     }
-    Some(Versions {
+    Some(Some(Versions {
         metadata_version: data.number_or_zero("current_metadata_version")?,
         current_version: data.number("current_version")?,
         versions,
         custom_metadata: data.texts("custom_metadata")?,
-    })
+    }))
 }

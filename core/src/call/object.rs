@@ -22,6 +22,11 @@ impl Object {
         self.0.expose().get(name)
     }
 
+    /// Whether there is such a field, null or not.
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     /// Takes a field out, null where it is absent.
     pub fn take(&mut self, name: &str) -> SecretValue {
         SecretValue::from(self.0.expose_mut().get_mut(name).map(Value::take).unwrap_or_default())

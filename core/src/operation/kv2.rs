@@ -6,7 +6,7 @@ use super::{Client, ReadOptions};
 use crate::call::kv2::{Address, Versions, Written};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
-use crate::secret::{Secret, SecretValue, require_exact};
+use crate::secret::{Secret, SecretValue};
 use crate::uri::MAX_VERSION;
 use crate::uri::path::{Mount, SecretPath};
 
@@ -42,7 +42,6 @@ impl<H: Host> Client<H> {
     pub async fn kv2_write(&self, mount: &str, path: &str, data: &SecretValue, cas: Option<u64>) -> Result<Written> {
         let (mount, path) = (Mount::parse(mount)?, SecretPath::parse(path)?);
         require_object(data, format_args!("{}/{}", mount.wire(), path.wire()))?;
-        require_exact(data).map_err(|error| error.about(format!("{}/{}", mount.wire(), path.wire())))?;
         let (at, operation) = (Address::new(&mount, &path), self.begin().await?);
         match cas {
             Some(cas) => operation.write_after(at, data, cas, None).await,

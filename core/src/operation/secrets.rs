@@ -129,10 +129,8 @@ impl<H: Host> Client<H> {
 
     /// Refuses a value that can't be what the URI names.
     pub(super) fn check_value(&self, uri: &SecretUri, value: &SecretValue) -> Result<()> {
-        // The caller's own value only: what else the secret holds came from OpenBao and goes back as it is.
-        require_exact(value).map_err(|error| error.about(uri.to_string()))?;
         match uri.fragment() {
-            Some(_) => require_depth(value, MAX_DEPTH - 1),
+            Some(_) => require_kept(value, MAX_DEPTH - 1, uri),
             None => require_object(value, uri),
         }
     }
@@ -165,10 +163,17 @@ async fn write_after_read<H: Host>(
     Ok(Change { old_version, new_version: written.version() })
 }
 
-/// Refuses what OpenBao would refuse: the data of a whole secret that is no object.
+/// Refuses what could be written and would not be read again as it is. It is asked of a caller's own value:
+/// what else a secret holds came from OpenBao and goes back as it came.
+fn require_kept(value: &SecretValue, deepest: usize, name: impl Display) -> Result<()> {
+    let kept = require_depth(value, deepest).and_then(|()| require_exact(value));
+    kept.map_err(|error| error.about(name.to_string()))
+}
+
+/// Refuses what OpenBao would refuse, the data of a whole secret that is no object, and what it would change.
 pub(super) fn require_object(value: &SecretValue, name: impl Display) -> Result<()> {
     if value.expose().is_object() {
-        return require_depth(value, MAX_DEPTH);
+        return require_kept(value, MAX_DEPTH, name);
     }
     let value = value.expose();
     let reason = format!("a whole secret is an object, and the value is {}", kind(value));
@@ -182,8 +187,10 @@ pub(super) fn present(held: Held, name: impl Display, pin: Option<u64>) -> Resul
     let (code, reason) = match held {
         Held::Data(secret) if pin.is_none_or(|pin| pin == secret.version) => return Ok(secret),
         Held::Data(secret) => (Code::MalformedAnswer, Some(format!("version {} came instead", secret.version))),
-        Held::Nothing if pinned => (Code::VersionNotFound, None),
-        Held::Nothing => (Code::SecretNotFound, None),
+        Held::Nothing => match pin {
+            Some(pin) => (Code::VersionNotFound, Some(format!("there is no version {pin}"))),
+            None => (Code::SecretNotFound, None),
+        },
         Held::Deleted { version, deletion_time, .. } => {
             let code = if pinned { Code::VersionDeleted } else { Code::SecretDeleted };
             (code, Some(format!("version {version} was deleted at {deletion_time}")))

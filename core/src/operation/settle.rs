@@ -20,8 +20,8 @@ enum Found {
     StillThere,
     /// The version that follows holds what was to be written.
     Ours(Written),
-    /// Another writer came first.
-    Conflict,
+    /// Another writer came first. The newest version, where it can be read.
+    Conflict(Option<u64>),
     /// What is there proves nothing.
     Unknown(&'static str),
 }
@@ -57,7 +57,11 @@ impl<H: Host> Operation<'_, H> {
                         }
                         continue;
                     }
-                    Found::Conflict => return Err(self.place(&exchange, error)),
+                    Found::Conflict(None) => return Err(self.place(&exchange, error)),
+                    Found::Conflict(Some(newest)) => {
+                        let reason = format!("version {newest} is the newest, and the write was to follow {cas}");
+                        return Err(self.place(&exchange, error.because(reason)));
+                    }
                     Found::Unknown(reason) => {
                         return Err(self.place(&exchange, error.because(reason).into_indeterminate()));
                     }
@@ -84,11 +88,11 @@ impl<H: Host> Operation<'_, H> {
     ) -> Result<Found> {
         let rules = self.session(|session| session.rules);
         if !rules.keep(Rule::MismatchIsConfirmed) || (in_doubt && !rules.keep(Rule::MismatchIsResolved)) {
-            return Ok(Found::Conflict);
+            return Ok(Found::Conflict(None));
         }
         let unknown = |error: Error| match error.code() {
             // Who may write and not read has to take the server's word.
-            Code::PermissionDenied if !in_doubt => Ok(Found::Conflict),
+            Code::PermissionDenied if !in_doubt => Ok(Found::Conflict(None)),
             _ if in_doubt => Err(error.into_indeterminate()),
             _ => Err(error),
         };
@@ -101,7 +105,7 @@ impl<H: Host> Operation<'_, H> {
             return Ok(Found::StillThere);
         }
         if !in_doubt {
-            return Ok(Found::Conflict);
+            return Ok(Found::Conflict(Some(version)));
         }
         let follower = match version.checked_sub(cas) {
             Some(1) => newest,
@@ -131,7 +135,7 @@ impl<H: Host> Operation<'_, H> {
         // A snapshot that was restored since the first look shows the same `cas`, and nothing after it.
         match self.strong_version(at, None).await {
             Ok(newest) if newest.version() == cas => Ok(Found::StillThere),
-            Ok(newest) if newest.version() > cas => Ok(Found::Conflict),
+            Ok(newest) if newest.version() > cas => Ok(Found::Conflict(Some(newest.version()))),
             Ok(_) => Ok(Found::Unknown("the secret was made anew meanwhile")),
             Err(error) => unknown(error),
         }

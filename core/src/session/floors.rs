@@ -8,6 +8,8 @@
 //! A floor is no proof: a key can be deleted and made anew, a snapshot restored. So an answer below it
 //! is a doubt, which a strong read settles, and the floor falls to what that shows.
 
+use crate::hash::{EMPTY, hash_on};
+
 /// How many secrets are remembered: so many rows of so many.
 const ROWS: usize = 1024;
 const ROW: usize = 8;
@@ -28,7 +30,7 @@ pub(crate) struct Sighting {
 
 impl Sighting {
     pub fn of(version: u64, created_time: &str, gone: Option<bool>) -> Self {
-        Self { version, created: Some(hash(created_time.as_bytes())), gone }
+        Self { version, created: Some(hash_on(EMPTY, created_time.as_bytes())), gone }
     }
 }
 
@@ -213,13 +215,9 @@ impl Floors {
     }
 }
 
-/// The row of a secret: FNV-1a of its name. Whoever finds names that meet makes rows forget, no more.
+/// The row of a secret, by the hash of its name. Whoever finds names that meet makes rows forget, no more.
 fn row_of(key: &str) -> usize {
-    hash(key.as_bytes()) as usize % ROWS
-}
-
-fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    hash_on(EMPTY, key.as_bytes()) as usize % ROWS
 }
 
 #[cfg(test)]

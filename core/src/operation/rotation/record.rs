@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Code, Error, Result};
+use crate::hash::{EMPTY, hash_on};
 
 /// The key of `custom_metadata` that holds the record.
 pub(super) const KEY: &str = "baokit_rotation";
@@ -145,20 +146,13 @@ impl Record {
 /// A mark of a generated value. Whoever reads it learns 16 bits of the value and no more, whatever they
 /// compute; so a given value, which might be guessed, has none.
 fn mark_of(value: &Value) -> u16 {
-    let hash = hashed(value, HASH);
+    let hash = hashed(value, EMPTY);
     (hash ^ (hash >> 16) ^ (hash >> 32) ^ (hash >> 48)) as u16
 }
 
 /// The key of the secret that a fragment names, as a number; 0 for the whole secret.
 pub(super) fn key_of(fragment: Option<&str>) -> u64 {
-    fragment.map_or(0, |fragment| hash_on(HASH, fragment.as_bytes()))
-}
-
-/// FNV-1a.
-const HASH: u64 = 0xcbf2_9ce4_8422_2325;
-
-fn hash_on(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    fragment.map_or(0, |fragment| hash_on(EMPTY, fragment.as_bytes()))
 }
 
 /// Numbers count as OpenBao stores them, as `float64`.
@@ -171,7 +165,7 @@ fn hashed(value: &Value, hash: u64) -> u64 {
         Value::Array(items) => items.iter().fold(hash_on(hash, b"["), |hash, item| hashed(item, hash)),
         // In the order of the keys, which a map of serde_json may not have.
         Value::Object(map) => {
-            let each = |(name, value): (&String, &Value)| hashed(value, hash_on(HASH, name.as_bytes()));
+            let each = |(name, value): (&String, &Value)| hashed(value, hash_on(EMPTY, name.as_bytes()));
             hash_on(hash, b"{") ^ map.iter().map(each).fold(0, |all, one| all ^ one)
         }
     }

@@ -1,0 +1,228 @@
+//! Bad input: each is answered by a code of its own, in a text that names the secret and says what to do, and
+//! never by a value. On virtual time; the same on real servers is in tests/openbao/tests/bad_mounts.rs.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod scenario;
+
+use std::cell::Cell;
+
+use baokit_core::http::{FailureKind, Method};
+use baokit_core::{Code, Error, ReadOptions, SecretValue};
+use scenario::{
+    CANARY_VALUE, EPOCH, MISMATCH, Reply, Seen, World, errors, holding, json, no_right, nothing, secret, written,
+};
+use serde_json::json as value;
+
+const URI: &str = "openbao+kv2://secret/app";
+const KEY: &str = "openbao+kv2://secret/app#token";
+
+fn data() -> SecretValue {
+    SecretValue::from(value!({"token": CANARY_VALUE}))
+}
+
+/// The error has this code, names these, says what to do, and shows no value.
+#[track_caller]
+fn tells<T: std::fmt::Debug>(result: Result<T, Error>, code: Code, names: &[&str]) {
+    let error = result.unwrap_err();
+    let text = error.to_string();
+    assert_eq!(error.code(), code, "{text}");
+    assert!(names.iter().all(|name| text.contains(name)), "{names:?} in: {text}");
+    assert!(text.ends_with(code.advice()), "{text}");
+    assert!(!format!("{text} {error:?}").contains("canary"), "{text}");
+}
+
+#[test]
+fn cas_on_a_version_that_has_moved_is_a_conflict_that_names_both_versions() {
+    let world = World::wrapping(|seen| if seen.method == Method::Get { secret(5) } else { errors(400, MISMATCH) });
+    let client = world.client(World::settings(1));
+    let names = ["secret/data/app", "version 5 is the newest", "to follow 3"];
+    tells(world.run(client.kv2_write("secret", "app", &data(), Some(3))), Code::CasConflict, &names);
+    assert_eq!(world.writes(), 1);
+}
+
+#[test]
+fn cas_on_a_version_that_has_moved_is_a_conflict_for_who_may_not_read_as_well() {
+    let world = World::wrapping(|seen| if seen.method == Method::Get { no_right() } else { errors(400, MISMATCH) });
+    let client = world.client(World::settings(1));
+    tells(world.run(client.kv2_write("secret", "app", &data(), Some(3))), Code::CasConflict, &["secret/data/app"]);
+}
+
+#[test]
+fn a_value_over_the_limits_is_told_with_the_limits_and_not_sent_again() {
+    let world = World::new(|_| written(1));
+    let client = world.client(World::settings(1));
+    let large = SecretValue::from(value!({"token": CANARY_VALUE.repeat(3 << 20)}));
+    let names = ["secret/data/app", "33554432"];
+    tells(world.run(client.kv2_write("secret", "app", &large, Some(0))), Code::ValueTooLarge, &names);
+    assert!(world.seen().is_empty(), "no server takes more than 32 MiB");
+
+    let answers: [fn() -> Reply; 3] = [
+        || errors(500, "1 error occurred:\n\t* put failed due to value being too large; got 2097177, max: 1048576\n\n"),
+        || errors(400, "refused JSON input due to high complexity: exceeded maximum number of strings"),
+        || errors(413, "http: request body too large"),
+    ];
+    for answer in answers {
+        let world = World::new(move |_| answer());
+        let client = world.client(World::settings(2));
+        let names = ["secret/data/app", "1 MiB", "1000"];
+        tells(world.run(client.kv2_write("secret", "app", &data(), Some(0))), Code::ValueTooLarge, &names);
+        assert_eq!(world.writes(), 1);
+    }
+}
+
+#[test]
+fn a_version_that_does_not_exist_is_named_and_is_another_case_than_a_secret_that_does_not() {
+    let world = World::new(|_| nothing());
+    let client = world.client(World::settings(1));
+    let pinned = "openbao+kv2://secret/app?version=9";
+    tells(world.run(client.read(pinned)), Code::VersionNotFound, &[pinned, "no version 9"]);
+    let read = client.kv2_read("secret", "app", Some(9), ReadOptions::new());
+    tells(world.run(read), Code::VersionNotFound, &["secret/app", "no version 9"]);
+    tells(world.run(client.read(URI)), Code::SecretNotFound, &[URI]);
+    // OpenBao would take it for the newest.
+    let none = "openbao+kv2://secret/app?version=0";
+    tells(world.run(client.read(none)), Code::InvalidVersion, &["version"]);
+    let read = client.kv2_read("secret", "app", Some(0), ReadOptions::new());
+    tells(world.run(read), Code::InvalidVersion, &["version 0"]);
+    tells(world.run(client.kv2_delete("secret", "app", &[1, 0])), Code::InvalidVersion, &["version 0"]);
+    assert_eq!(world.seen().len(), 3);
+}
+
+/// A mount of KVv1: any path holds whatever was written there.
+fn kv1(held: &'static str) -> World {
+    World::wrapping(move |seen| match (seen.method, held) {
+        (Method::Get, "") => nothing(),
+        (Method::Get, held) => {
+            json(200, format!(r#"{{"request_id":"r","lease_id":"","lease_duration":2764800,"data":{held}}}"#))
+        }
+        _ => json(204, ""),
+    })
+}
+
+#[test]
+fn a_mount_that_is_kv1_is_told_on_reads_and_writes_wherever_it_shows_itself() {
+    let world = kv1("");
+    let client = world.client(World::settings(1));
+    let names = ["secret/data/app", "KVv1"];
+    for cas in [None, Some(0)] {
+        tells(world.run(client.kv2_write("secret", "app", &data(), cas)), Code::UnsupportedEngine, &names);
+    }
+    tells(world.run(client.write(URI, data())), Code::UnsupportedEngine, &names);
+    tells(world.run(client.rotate(KEY, CANARY_VALUE)), Code::UnsupportedEngine, &names);
+    tells(world.run(client.rotate_with(KEY, &client.rotation())), Code::UnsupportedEngine, &names);
+    // Nothing tells it from a secret that is missing, so the advice does.
+    tells(world.run(client.read(URI)), Code::SecretNotFound, &[URI, "the mount is KVv2"]);
+    tells(world.run(client.versions(URI)), Code::SecretNotFound, &["secret/metadata/app", "the mount is KVv2"]);
+
+    let held = [
+        r#"{"token":"canary-value"}"#,
+        // What a client of KVv2 wrote there.
+        r#"{"data":{"token":"canary-value"},"options":{"cas":0}}"#,
+        r#"{"custom_metadata":{"token":"canary-value"}}"#,
+        "{}",
+    ];
+    for held in held {
+        let world = kv1(held);
+        let client = world.client(World::settings(1));
+        tells(world.run(client.read(URI)), Code::UnsupportedEngine, &names);
+        let strong = client.read_with(KEY, ReadOptions::new().strong());
+        tells(world.run(strong), Code::UnsupportedEngine, &names);
+        tells(world.run(client.write(KEY, CANARY_VALUE)), Code::UnsupportedEngine, &names);
+        let names = ["secret/metadata/app", "KVv1"];
+        tells(world.run(client.versions(URI)), Code::UnsupportedEngine, &names);
+        tells(world.run(client.rotate_with(KEY, &client.rotation())), Code::UnsupportedEngine, &names);
+        let changes = |seen: &Seen| seen.method != Method::Get && seen.target.starts_with("/v1/secret/");
+        assert!(!world.seen().iter().any(changes), "nothing is written there");
+    }
+}
+
+#[test]
+fn without_rights_on_metadata_a_rotation_says_that_it_has_no_record_and_names_the_right_where_it_needs_one() {
+    let world = World::wrapping(|seen| match (seen.method, seen.target.contains("/metadata/")) {
+        (_, true) => no_right(),
+        (Method::Get, _) => secret(3),
+        _ => written(4),
+    });
+    let client = world.client(World::settings(1));
+    let done = world.run(client.rotate_with(KEY, &client.rotation())).unwrap();
+    assert_eq!((done.old_version, done.new_version, done.is_recorded), (3, 4, false));
+    let names = ["secret/metadata/app", "mount/metadata/"];
+    let resumed = client.resume_rotation(done.operation_id);
+    tells(world.run(client.rotate_with(KEY, &resumed)), Code::PermissionDenied, &names);
+    tells(world.run(client.versions(URI)), Code::PermissionDenied, &names);
+}
+
+#[test]
+fn where_max_versions_is_1_a_lost_answer_and_a_second_writer_leave_the_outcome_open() {
+    let count = Cell::new(0);
+    let world = World::wrapping(move |seen| match seen.method {
+        Method::Post if seen.target.contains("/data/") => {
+            count.set(count.get() + 1);
+            // Version 4 is made, another writer makes version 5, and version 4 is pruned.
+            if count.get() == 1 { Reply::Fail(FailureKind::AfterSend) } else { errors(400, MISMATCH) }
+        }
+        _ if seen.target.contains("version=") => nothing(),
+        _ if seen.target.contains("/wrapping/wrap") => json(200, "{}"),
+        _ => holding(5, "another", EPOCH),
+    });
+    let client = world.client(World::settings(1));
+    let names = ["secret/data/app", "pruned"];
+    tells(world.run(client.kv2_write("secret", "app", &data(), Some(3))), Code::Indeterminate, &names);
+    assert_eq!(world.writes(), 2);
+    // Who knows that the answer came has lost no more than the race.
+    tells(
+        world.run(client.kv2_write("secret", "app", &data(), Some(3))),
+        Code::CasConflict,
+        &["version 5", "follow 3"],
+    );
+}
+
+#[test]
+fn a_number_beyond_2_53_is_refused_before_anything_is_sent_and_named_by_its_place() {
+    let world = World::wrapping(|seen| match seen.target.contains("/metadata/") {
+        true => nothing(),
+        false => secret(3),
+    });
+    let client = world.client(World::settings(1));
+    // The first is rounded, the second comes back with other digits: 1152921504606847000.
+    for number in [9_007_199_254_740_993_u64, 1 << 60] {
+        let (scalar, whole) = (value!(number), SecretValue::from(value!({"a": [1, {"token": number}]})));
+        let place = "'/a/1/token'";
+        tells(world.run(client.write(URI, whole.clone())), Code::InvalidValue, &[URI, place, "as text"]);
+        tells(world.run(client.write(KEY, whole.clone())), Code::InvalidValue, &[KEY, place, "as text"]);
+        tells(world.run(client.write(KEY, scalar.clone())), Code::InvalidValue, &[KEY, "''", "as text"]);
+        tells(world.run(client.rotate(KEY, scalar)), Code::InvalidValue, &[KEY, "as text"]);
+        for cas in [None, Some(3)] {
+            let write = client.kv2_write("secret", "app", &whole, cas);
+            tells(world.run(write), Code::InvalidValue, &["secret/app", place, "as text"]);
+        }
+        let given = client.rotation().value(whole.clone());
+        tells(world.run(client.rotate_with(URI, &given)), Code::InvalidValue, &[URI, place, "as text"]);
+    }
+    assert!(world.seen().is_empty());
+
+    // What is made of the secret that is there is looked at as soon as it is made.
+    let made = client.rotation().make(|_, _| value!({"n": u64::MAX}));
+    tells(world.run(client.rotate_with(URI, &made)), Code::InvalidValue, &[URI, "'/n'", "as text"]);
+    assert_eq!(world.writes(), 0);
+
+    // What others wrote is no error: it goes back as it came.
+    let version = Cell::new(3);
+    let world = World::new(move |seen| match seen.method {
+        Method::Get => {
+            let (data, version) = (r#"{"n":1152921504606847000}"#, version.get());
+            let metadata = format!(r#"{{"created_time":"{EPOCH}","deletion_time":"","version":{version}}}"#);
+            json(200, format!(r#"{{"data":{{"data":{data},"metadata":{metadata}}}}}"#))
+        }
+        _ => {
+            version.set(version.get() + 1);
+            written(version.get())
+        }
+    });
+    let client = world.client(World::settings(1));
+    world.run(client.write(KEY, "x")).unwrap();
+    assert_eq!(world.seen()[1].body, r#"{"data":{"n":1152921504606847000,"token":"x"},"options":{"cas":3}}"#);
+    let read = world.run(client.read(URI)).unwrap();
+    world.run(client.write(URI, read.expose().clone())).unwrap();
+}
