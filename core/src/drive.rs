@@ -126,7 +126,7 @@ impl Shared {
     }
 
     /// Ends when the session is as it is waited for, or closed.
-    async fn until(&self, is_so: impl Fn(&Session) -> bool) {
+    pub async fn until(&self, is_so: impl Fn(&Session) -> bool) {
         loop {
             let listener = self.moved.listen();
             let over = {

@@ -61,7 +61,7 @@ pub use config::Settings;
 pub use drive::{Host, Notice};
 pub use error::{Code, Error, Family, Result};
 pub use operation::sys::Sys;
-pub use operation::{Apply, ApplyError, Change, Client, Generator, ReadOptions, Rotated, Rotation};
+pub use operation::{Apply, ApplyError, Change, Client, Generator, ReadOptions, Rotated, Rotation, Watch};
 #[cfg(feature = "broken-rules")]
 pub use rules::Rule;
 pub use secret::{MAX_DEPTH, Secret, SecretValue};

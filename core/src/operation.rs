@@ -10,6 +10,7 @@ mod rotation;
 mod secrets;
 mod settle;
 pub(crate) mod sys;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use crate::uri::path::ApiPath;
 
 pub use fresh::ReadOptions;
 pub use rotation::{Apply, ApplyError, Change, Generator, Rotated, Rotation};
+pub use watch::Watch;
 
 /// A client of one OpenBao cluster, on the input and output of a host.
 ///

@@ -11,6 +11,7 @@ pub(crate) mod places;
 pub(crate) mod quota;
 pub(crate) mod recovery;
 pub(crate) mod token;
+pub(crate) mod watches;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use nodes::Nodes;
 use quota::Quota;
 use recovery::Recovery;
 use token::Tokens;
+use watches::Watches;
 
 /// A point on the host's two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,7 @@ pub(crate) struct Session {
     pub floors: Floors,
     pub recovery: Recovery,
     pub quota: Quota,
+    pub watches: Watches,
     pub rules: Rules,
     pub namespace: Option<Arc<str>>,
     pub closed: bool,
@@ -65,6 +68,7 @@ impl Session {
             floors: Floors::default(),
             recovery: Recovery::default(),
             quota: Quota::default(),
+            watches: Watches::default(),
             rules: Rules::default(),
             namespace: settings.namespace().map(Into::into),
             closed: false,
@@ -82,7 +86,7 @@ impl Session {
     /// Whether those who wait must look again; asked once after each step.
     pub fn take_moved(&mut self) -> bool {
         let (tokens, recovery) = (self.tokens.take_moved(), self.recovery.take_moved());
-        tokens || recovery
+        self.watches.take_moved() || tokens || recovery
     }
 
     /// Ends the session: the token is wiped, and every later step is refused.

@@ -12,6 +12,7 @@ use baokit_core::{
 use crate::builder::Builder;
 use crate::host::NativeHost;
 use crate::kv2::Kv2;
+use crate::watch::Watch;
 
 /// The operator's calls of a [`Client`].
 pub type Sys<'a> = baokit_core::Sys<'a, NativeHost>;
@@ -236,6 +237,34 @@ impl Client {
     /// [`FragmentNotAllowed`](crate::Code::FragmentNotAllowed).
     pub async fn versions(&self, uri: impl AsRef<str>) -> Result<Versions> {
         self.core.versions(uri.as_ref()).await
+    }
+
+    /// Watches a secret: its new versions one after the other, found by looking at its metadata from time to
+    /// time. All who watch a secret through clones of one client share each look.
+    ///
+    /// ```no_run
+    /// # async fn example(client: baokit::Client) -> baokit::Result<()> {
+    /// use baokit::ReadOptions;
+    ///
+    /// let uri = "openbao+kv2://secret/app/api";
+    /// let mut watch = client.watch(uri)?;
+    /// loop {
+    ///     let version = watch.next().await?.version();
+    ///     let secret = client.read_with(uri, ReadOptions::new().min_version(version)).await?;
+    ///     println!("version {} is there", secret.version());
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// End point: `GET mount/metadata/path`, every 30 s unless [`Watch::every`] says something else.
+    ///
+    /// # Errors
+    /// Those of the URI and of the tenant guard;
+    /// [`VersionNotAllowed`](crate::Code::VersionNotAllowed) for one that pins a version, which never
+    /// changes, and [`FragmentNotAllowed`](crate::Code::FragmentNotAllowed), since a version is of the whole
+    /// secret.
+    pub fn watch(&self, uri: impl AsRef<str>) -> Result<Watch> {
+        Ok(Watch::new(self.core.clone(), self.core.watch(uri.as_ref())?))
     }
 
     /// The KVv2 engine at a mount, below the level of URIs and of the tenant guard.

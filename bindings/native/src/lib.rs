@@ -34,6 +34,7 @@ mod host;
 mod kv2;
 mod tls;
 mod transfer;
+mod watch;
 
 pub use baokit_core::config::{Credential, Origin, Pem, Settings, SettingsBuilder, Warning, WarningCode};
 pub use baokit_core::error::{Code, Error, Family, Result};
@@ -47,3 +48,4 @@ pub use builder::Builder;
 pub use client::{Client, Sys};
 pub use host::NativeHost;
 pub use kv2::{Kv2, Read, Write};
+pub use watch::Watch;

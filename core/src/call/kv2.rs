@@ -301,10 +301,15 @@ impl Versions {
         &self.versions
     }
 
+    /// The newest version; none where only metadata was ever written.
+    pub(crate) fn newest(&self) -> Option<&Version> {
+        self.versions.iter().rev().find(|version| version.version == self.current_version)
+    }
+
     /// What it shows of the secret. Whether a version is deleted is left to reads of its data: here a
     /// deletion can lie ahead, by the server's clock.
     pub(crate) fn sighting(&self) -> Sighting {
-        match self.versions.iter().rev().find(|version| version.version == self.current_version) {
+        match self.newest() {
             Some(newest) => Sighting::of(newest.version, &newest.created_time, newest.destroyed.then_some(true)),
             None => Sighting { version: self.current_version, ..Sighting::default() },
         }

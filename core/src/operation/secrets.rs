@@ -110,7 +110,7 @@ impl<H: Host> Client<H> {
     }
 
     /// A URI of a whole secret.
-    fn whole(&self, uri: &str) -> Result<TenantUri> {
+    pub(super) fn whole(&self, uri: &str) -> Result<TenantUri> {
         let uri = self.admit(uri)?;
         match uri.uri().fragment() {
             Some(_) => Err(Error::new(Code::FragmentNotAllowed).about(uri.uri().to_string())),

@@ -1,0 +1,48 @@
+//! A watched secret.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baokit_core::{Result, Version};
+
+use crate::host::NativeHost;
+
+/// A secret that is watched; [`Client::watch`](crate::Client::watch) makes one.
+pub struct Watch {
+    core: Arc<baokit_core::Client<NativeHost>>,
+    watch: baokit_core::Watch,
+}
+
+impl Watch {
+    pub(crate) fn new(core: Arc<baokit_core::Client<NativeHost>>, watch: baokit_core::Watch) -> Self {
+        Self { core, watch }
+    }
+
+    /// The time from one look to the next: 30 s by default, 1 s at least, spread by a quarter either way.
+    #[must_use]
+    pub fn every(self, interval: Duration) -> Self {
+        Self { watch: self.watch.every(interval), ..self }
+    }
+
+    /// Waits for the next version: at first the newest one that is there, then each that is found to be the
+    /// newest at a look. Versions that came and went between two looks are left out; a secret that is made
+    /// anew is told as well, with a version that may be lower.
+    ///
+    /// While no node serves, it goes on waiting. Its future may be dropped and asked for again.
+    ///
+    /// # Errors
+    /// What can't be mended by waiting: [`PermissionDenied`](crate::Code::PermissionDenied),
+    /// [`AuthenticationFailed`](crate::Code::AuthenticationFailed),
+    /// [`MountNotFound`](crate::Code::MountNotFound), [`ClientClosed`](crate::Code::ClientClosed). It may be
+    /// called again after that.
+    pub async fn next(&mut self) -> Result<Version> {
+        self.core.next_version(&mut self.watch).await
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.watch.fmt(f)
+    }
+}

@@ -1,0 +1,152 @@
+//! Watching a secret: its new versions one after the other, by looking at its metadata from time to time.
+//!
+//! OpenBao tells nobody of a change, so somebody has to ask. All who watch one secret through one client share
+//! a look ([`crate::session::watches`]), and the looks of many clients are spread over the interval.
+
+use std::time::Duration;
+
+use super::{Client, ReadOptions};
+use crate::call::kv2::{Address, Version};
+use crate::drive::{Host, within};
+use crate::error::{Code, Error, Result};
+use crate::session::Session;
+use crate::session::watches::{Glance, Look, Turn};
+use crate::uri::tenant::TenantUri;
+
+/// How long from one look to the next, where nothing else is said.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// The shortest interval: a secret that has to be newer than that is read.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// How much longer than an operation a look may take before another takes it over.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A secret that is watched, and what was told of it: see [`Client::watch`].
+#[derive(Debug)]
+pub struct Watch {
+    uri: TenantUri,
+    key: String,
+    interval: Duration,
+    /// The last look that this watcher has heard of.
+    heard: u64,
+    /// The version that was told last; none where nothing was, or there is nothing.
+    told: Option<Version>,
+}
+
+impl Watch {
+    /// The time from one look to the next: 30 s by default, 1 s at least, spread by a quarter either way.
+    #[must_use]
+    pub fn every(mut self, interval: Duration) -> Self {
+        self.interval = interval.max(SHORTEST);
+        self
+    }
+
+    /// The version, where a look showed one that was not told before.
+    fn news(&mut self, number: u64, glance: Glance) -> Option<Version> {
+        self.heard = number;
+        let is_told = match (&glance, &self.told) {
+            (Some(new), Some(old)) => (new.version(), new.created_time()) == (old.version(), old.created_time()),
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        self.told.clone_from(&glance);
+        glance.filter(|_| !is_told)
+    }
+}
+
+/// Gives a look up when the caller drops the future.
+struct Looking<'a, H> {
+    client: &'a Client<H>,
+    look: Look,
+}
+
+impl<H> Drop for Looking<'_, H> {
+    fn drop(&mut self) {
+        self.client.shared.with(|session| session.watches.abandon(self.look));
+    }
+}
+
+impl<H: Host> Client<H> {
+    /// Watches a secret. Nothing is sent before [`Client::next_version`] is called.
+    ///
+    /// # Errors
+    /// Those of the URI and of the tenant guard; [`Code::VersionNotAllowed`] for one that pins a version, which
+    /// never changes, and [`Code::FragmentNotAllowed`], since a version is of the whole secret.
+    pub fn watch(&self, uri: &str) -> Result<Watch> {
+        let uri = self.whole(uri)?;
+        if uri.uri().version().is_some() {
+            return Err(Error::new(Code::VersionNotAllowed).about(uri.uri().to_string()));
+        }
+        let key = Address::of(uri.uri()).key();
+        Ok(Watch { uri, key, interval: INTERVAL, heard: 0, told: None })
+    }
+
+    /// Waits for the next version of a watched secret: at first the newest one that is there, then each that
+    /// is found to be the newest at a look. Versions that came and went between two looks are left out; a
+    /// secret that is made anew is told as well, with a version that may be lower. Read it with this version
+    /// as [`ReadOptions::min_version`].
+    ///
+    /// While no node serves, it goes on waiting. It holds no place under the concurrency limit while it waits.
+    ///
+    /// End point: `GET mount/metadata/path`.
+    ///
+    /// # Errors
+    /// What can't be mended by waiting: [`Code::PermissionDenied`], [`Code::AuthenticationFailed`],
+    /// [`Code::MountNotFound`], [`Code::ClientClosed`]. It may be called again after that.
+    pub async fn next_version(&self, watch: &mut Watch) -> Result<Version> {
+        let limit = self.settings.deadline().saturating_add(GRACE);
+        loop {
+            let now = self.host.now().monotonic;
+            let (is_closed, turn) = self.shared.with(|session| {
+                (session.closed, session.watches.turn(&watch.key, watch.heard, now, watch.interval, limit))
+            });
+            if is_closed {
+                return Err(Error::new(Code::ClientClosed).about(watch.uri.uri().to_string()));
+            }
+            match turn {
+                Turn::Hear(number, glance) => {
+                    if let Some(version) = watch.news(number, glance) {
+                        return Ok(version);
+                    }
+                }
+                Turn::Look(look) => self.look(look, watch).await?,
+                Turn::Wait(until) | Turn::Join(until) => self.pass(until.saturating_sub(now), watch).await,
+            }
+        }
+    }
+
+    /// Looks on behalf of all who watch the secret.
+    async fn look(&self, look: Look, watch: &Watch) -> Result<()> {
+        let looking = Looking { client: self, look };
+        let result = match self.begin().await {
+            Ok(operation) => operation.metadata(Address::of(watch.uri.uri()), ReadOptions::new()).await,
+            Err(error) => Err(error),
+        };
+        let (glance, result) = match result {
+            Ok((versions, _)) => (Some(versions.and_then(|versions| versions.newest().cloned())), Ok(())),
+            Err(error) if error.is_retryable() || error.code() == Code::StaleRead => (None, Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let next = self.host.now().monotonic.saturating_add(self.spread(watch.interval));
+        self.shared.with(|session| session.watches.looked(looking.look, glance, next));
+        result
+    }
+
+    /// The interval, a quarter longer or shorter.
+    fn spread(&self, interval: Duration) -> Duration {
+        let mut random = [0; 1];
+        self.host.random(&mut random);
+        interval * 3 / 4 + interval / 512 * u32::from(random[0])
+    }
+
+    /// Waits so long, or until there is something to do: another who watches more closely may look before.
+    async fn pass(&self, wait: Duration, watch: &Watch) {
+        if self.host.wakes_across_tasks() {
+            let has_moved = |session: &Session| session.watches.has_moved(&watch.key, watch.heard);
+            within(&self.host, wait, self.shared.until(has_moved)).await;
+        } else {
+            self.host.sleep(wait.min(SHORTEST)).await;
+        }
+    }
+}
