@@ -53,12 +53,15 @@ pub(crate) async fn answers(cluster: &Cluster, id: NodeId) -> Result<SealStatus>
     let service = cluster.service(id)?;
     let client = cluster.probe([cluster.url(id)?])?;
     let patience = Patience::of(ANSWERS);
+    let mut was_down = false;
     loop {
         let error = match client.sys().seal_status().await {
             Ok(status) => return Ok(status),
             Err(error) => error,
         };
-        if service.find()?.state() == ProcessState::Down {
+        // The system does not show a process by its name yet at the very moment at which it begins.
+        let is_down = service.find()?.state() == ProcessState::Down;
+        if is_down && std::mem::replace(&mut was_down, true) {
             return Err(Error::new(
                 format!("{id} ended after it was started; {}", service.last_words()),
                 format!(
