@@ -32,6 +32,8 @@ pub enum Kind {
     Write(String),
     /// A rotation, which reads first and gives up where another came first.
     Rotate(String),
+    /// A recorded rotation, which is resumed by its operation id where it was cut off.
+    Recorded(String),
     /// A read that must show this version or a later one.
     Read(u64),
 }
@@ -41,7 +43,7 @@ impl Kind {
     #[must_use]
     pub fn value(&self) -> Option<&str> {
         match self {
-            Self::Cas(_, value) | Self::Write(value) | Self::Rotate(value) => Some(value),
+            Self::Cas(_, value) | Self::Write(value) | Self::Rotate(value) | Self::Recorded(value) => Some(value),
             Self::Read(_) => None,
         }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use baokit::{Client, Code, ReadOptions};
+use baokit::{Client, Code, ReadOptions, Rotated};
 use ha_cluster::{Cluster, Error, Result};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -21,6 +21,9 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// How many versions a secret gets before the next one is begun.
 const ROUNDS: u64 = 150;
+
+/// A recorded rotation is dropped in one of its first so many milliseconds; most are over before that.
+const CUTS: u64 = 600;
 
 /// How long a writer and a reader rest between two operations: two processors have to carry three nodes as well.
 const WRITER_REST: Duration = Duration::from_millis(60);
@@ -67,6 +70,14 @@ impl Actor {
             }
             Kind::Write(value) => self.client.write(uri, value.as_str()).await.map(|change| change.new_version),
             Kind::Rotate(value) => self.client.rotate(uri, value.as_str()).await.map(|change| change.new_version),
+            Kind::Recorded(value) => match self.rotate(&uri, value, start).await {
+                Some(result) => result.map(|rotated| rotated.new_version),
+                None => {
+                    let outcome = Outcome::Failed(Code::Indeterminate, "it was dropped by its caller".to_owned());
+                    self.recorder.add(self.number, path, kind, start, outcome.clone());
+                    return outcome;
+                }
+            },
             Kind::Read(_) => Ok(0),
         };
         let outcome = match result {
@@ -76,6 +87,29 @@ impl Actor {
         self.recorder.add(self.number, path, kind, start, outcome.clone());
         outcome
     }
+
+    /// Rotates, is cut off by dropping the future at some moment, and goes on by the operation id until half of the time
+    /// is over. None where even the last of it was dropped, so that nobody was told what became of it.
+    async fn rotate(&self, uri: &str, value: &str, start: Duration) -> Option<baokit::Result<Rotated>> {
+        let new = self.client.rotation().value(value);
+        let moment = value.bytes().fold(0_u64, |sum, byte| sum * 31 + u64::from(byte)) % CUTS;
+        let mut result = within_time(Duration::from_millis(moment), self.client.rotate_with(uri, &new)).await;
+        let mut resumed = self.client.resume_rotation(new.operation_id()).value(value);
+        while !matches!(result, Some(Ok(_))) && self.recorder.now() < start + DEADLINE / 2 {
+            tokio::time::sleep(WRITER_REST).await;
+            result = within_time(DEADLINE / 2, self.client.rotate_with(uri, &resumed)).await;
+            if matches!(&result, Some(Err(error)) if error.code() == Code::RotationUnknown) {
+                // It was cut off before its intent was there, and is begun again under its id.
+                resumed = new.clone();
+            }
+        }
+        result
+    }
+}
+
+/// The result, or none where the time was over first: the future is dropped then.
+async fn within_time<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, work).await.ok()
 }
 
 /// How a writer writes.
@@ -84,6 +118,7 @@ enum How {
     Cas,
     Write,
     Rotate,
+    Recorded,
 }
 
 /// The newest version that each writer was acknowledged, with its secret.
@@ -137,7 +172,7 @@ impl Load {
             (&first, How::Write),
             (&balanced, How::Cas),
             (&balanced, How::Rotate),
-            (&told, How::Rotate),
+            (&told, How::Recorded),
         ];
         let board = Arc::new(Board::default());
         board.open(writers.len());
@@ -179,6 +214,7 @@ async fn write(actor: Actor, how: How, slot: usize, place: String, board: Arc<Bo
             How::Cas => Kind::Cas(version, value),
             How::Write => Kind::Write(value),
             How::Rotate => Kind::Rotate(value),
+            How::Recorded => Kind::Recorded(value),
         };
         match actor.write(&path, kind).await {
             Outcome::Wrote(made) => {
