@@ -109,12 +109,12 @@ fn where_all_nodes_hang_each_is_given_more_time_in_every_pass() {
 fn nodes_that_are_slow_and_not_down_serve_all_the_same() {
     let world = World::slow(|_| (SECOND * 3 / 2, secret(1)));
     let client = world.client(World::settings(3));
-    for _ in 0..4 {
+    for _ in 0..20 {
         world.run(client.read(URI)).unwrap();
     }
-    // All three are left after a second each; the one that is given more then serves from there on.
-    assert_eq!(world.seen().len(), 7);
-    assert!(world.elapsed() <= 10 * SECOND, "{:?}", world.elapsed());
+    // At first all three are left after a second each; then it is known how long they take.
+    assert_eq!(world.seen().len(), 20 + 3);
+    assert!(world.elapsed() <= SECOND * 35, "{:?}", world.elapsed());
 }
 
 #[test]

@@ -36,9 +36,8 @@ use crate::session::recovery::{Entry, Lane};
 /// The longest that one request may take; the deadline shortens it.
 const TRY_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a node may be silent while another is at hand that is not known to fail; twice as long when all
-/// have been silent, and so on. OpenBao answers within milliseconds; one that hangs is noticed by its silence
-/// only.
+/// How long a node may be silent, at least, while there are others; twice as long when all have been silent, and
+/// so on. OpenBao answers within milliseconds; one that hangs is noticed by its silence only.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// A try that was cut off earlier than this, by a short deadline, says nothing about its node.
@@ -315,11 +314,15 @@ impl Attempt {
 
     /// How long the node that is asked now may take.
     fn limit(&mut self, session: &Session, left: Duration) -> Duration {
-        let others = session.nodes.has_healthy(&self.asked) || self.silences > 0;
-        self.is_hasty = others && self.is_telling() && self.spec.may_be_hastened();
+        let nodes = session.nodes.len();
+        self.is_hasty = nodes > 1 && self.is_telling() && self.spec.may_be_hastened();
         let limit = match (self.spec.patient, self.is_hasty) {
             (true, _) => left,
-            (_, true) => TRY_LIMIT.min(SILENCE * (1 << (self.silences / session.nodes.len().max(1)).min(3))),
+            (_, true) => {
+                // Of a cluster that is slow, four times what it takes.
+                let patience = SILENCE.max(session.nodes.answer_time() * 4);
+                TRY_LIMIT.min(patience * (1 << (self.silences / nodes).min(3)))
+            }
             _ => TRY_LIMIT,
         };
         limit.min(left)
@@ -382,6 +385,7 @@ impl Attempt {
             return self.ask_another(session, now, Refusal::Final(response, said));
         }
         if let Some(node) = self.node.filter(|_| self.is_telling()) {
+            session.nodes.took(now.saturating_sub(self.sent));
             // Other changes of what it does not know are a success to a node that is behind.
             if said.is_none() && self.spec.replay == Replay::Guarded {
                 session.nodes.acknowledged(node);
@@ -437,7 +441,7 @@ impl Attempt {
             session.nodes.failed(node);
             let is_fair = match self.is_hasty {
                 // It was left for another node, unless there is none.
-                true => !session.nodes.has_healthy(&[]),
+                true => !session.nodes.has_healthy(),
                 false => now.saturating_sub(self.sent) >= FAIR_TRY,
             };
             if is_down || (is_silent && is_fair) {

@@ -1,5 +1,7 @@
 //! The nodes of the cluster, and which of them to ask first.
 
+use std::time::Duration;
+
 use crate::config::Origin;
 
 /// One node, by its place in the list of URLs.
@@ -20,6 +22,8 @@ pub(crate) struct Nodes {
     list: Vec<Node>,
     /// In the order in which they are to be asked.
     order: Vec<NodeId>,
+    /// How long answers take: the slowest of the last ones, forgotten by an eighth with each that is faster.
+    answer_time: Duration,
 }
 
 #[derive(Debug)]
@@ -35,7 +39,7 @@ impl Nodes {
     pub fn new(origins: impl Iterator<Item = Origin>) -> Self {
         let list: Vec<_> = origins.map(|origin| Node { origin, suspect: false, failed: false }).collect();
         let order = (0..list.len()).map(NodeId).collect();
-        Self { list, order }
+        Self { list, order, answer_time: Duration::ZERO }
     }
 
     /// The first node that is not among those already asked.
@@ -58,9 +62,19 @@ impl Nodes {
         Some(id)
     }
 
-    /// Whether one that was not yet asked neither failed nor is suspect.
-    pub fn has_healthy(&self, asked: &[NodeId]) -> bool {
-        self.order.iter().any(|id| !asked.contains(id) && self.rank(*id) == 0)
+    /// Whether there is one that neither failed nor is suspect.
+    pub fn has_healthy(&self) -> bool {
+        self.order.iter().any(|id| self.rank(*id) == 0)
+    }
+
+    /// An answer took so long.
+    pub fn took(&mut self, time: Duration) {
+        self.answer_time = time.max(self.answer_time * 7 / 8);
+    }
+
+    /// How long answers take at the moment.
+    pub fn answer_time(&self) -> Duration {
+        self.answer_time
     }
 
     pub fn origin(&self, id: NodeId) -> Option<&Origin> {
