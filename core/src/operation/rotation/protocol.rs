@@ -22,6 +22,7 @@ use crate::call::metadata::{self, Changed};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::operation::{Operation, ReadOptions};
+use crate::rules::Rule;
 use crate::secret::SecretValue;
 use crate::session::nodes::NodeId;
 use crate::uri::SecretUri;
@@ -66,6 +67,8 @@ pub(super) struct Intent {
 struct Mismatch {
     node: Option<NodeId>,
     version: u64,
+    /// The record may have been written by an attempt before.
+    in_doubt: bool,
 }
 
 impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
@@ -85,6 +88,8 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let mut tried: Option<Intent> = None;
         let mut is_first = true;
         let mut mismatch = None;
+        // The version of the metadata after which our own beginning may have been recorded.
+        let mut doubt: Option<u64> = None;
         for _ in 0..ROUNDS {
             let found = match self.metadata().await {
                 Err(error) if error.code() == Code::PermissionDenied => return self.unrecorded(error).await,
@@ -100,20 +105,30 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
                 },
                 _ => match self.decide(record, is_first)? {
                     Next::Over(rotated) => return Ok(rotated),
+                    // Another process may have taken ours up, and finished it, before the next one began.
+                    Next::Begin if doubt.is_some_and(|version| found.version > version.saturating_add(1)) => {
+                        let reason = "other rotations came in between, and this one may be among what they finished";
+                        return Err(self.error(Code::RotationInProgress, reason));
+                    }
                     Next::Begin => self.intent(None).await?,
                     Next::TakeUp(record) => self.intent(Some(record)).await?,
                 },
             };
             is_first = false;
-            match self.write_record(&found, &intent.record).await {
+            let is_recorded = self.operation.session(|session| session.rules.keep(Rule::IntentIsFirst));
+            let written = if is_recorded { self.write_record(&found, &intent.record).await } else { Ok(None) };
+            match written {
                 Ok(None) => {
-                    let found = Found { version: found.version.saturating_add(1), ..found };
+                    let found = Found { version: found.version.saturating_add(u64::from(is_recorded)), ..found };
                     if let Some(rotated) = self.go_on(found, intent).await? {
                         return Ok(rotated);
                     }
                 }
                 // It may be this very record, whose answer was lost; or another process was quicker.
                 Ok(Some(was)) => {
+                    if was.in_doubt && intent.is_new {
+                        doubt.get_or_insert(found.version);
+                    }
                     (tried, mismatch) = (Some(intent), Some(was));
                     if !self.operation.pause().await {
                         break;
@@ -140,6 +155,8 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
             Decision::Begin => Ok(Next::Begin),
             Decision::TakeUp(record) => Ok(Next::TakeUp(record)),
             Decision::Over(record) if record.phase == Phase::Finished => Ok(Next::Over(rotated(&record))),
+            Decision::Over(record) if record.phase == Phase::Unclear => Err(self
+                .error(Code::Indeterminate, "the rotation was given up, and whether it made a version can't be said")),
             Decision::Over(_) => {
                 let reason = "the rotation was given up: another writer came first, or it could not be applied";
                 Err(self.error(Code::CasConflict, reason))
@@ -222,7 +239,7 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let mut value = None;
         if held.version() == record.base {
             let new = self.rotation.new_value(&client.host, self.uri, readable(&held))?;
-            if self.rotation.given().is_none() {
+            if self.rotation.given().is_none() && !self.is_given_by_another(&record) {
                 record.mark(new.expose());
             }
             value = Some(new);
@@ -237,13 +254,15 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let call = metadata::replace_custom(self.at, &custom, found.version)?;
         Ok(match self.operation.once(&call).await? {
             (Changed::Done, _) => None,
-            (Changed::Mismatch, exchange) => Some(Mismatch { node: exchange.node(), version: found.version }),
+            (Changed::Mismatch, exchange) => {
+                Some(Mismatch { node: exchange.node(), version: found.version, in_doubt: exchange.in_doubt() })
+            }
         })
     }
 
     /// A mismatch was false where the metadata is still at the version that it was said not to be at.
     fn suspect(&self, mismatch: Option<Mismatch>, found: &Found) {
-        if let Some(Mismatch { node: Some(node), version }) = mismatch
+        if let Some(Mismatch { node: Some(node), version, .. }) = mismatch
             && version == found.version
         {
             self.operation.session(|session| session.nodes.suspect(node));
@@ -256,6 +275,7 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let is_left = record.op != self.rotation.op;
         let (phase, result) = match self.carry_out(intent).await {
             Outcome::Made => (Phase::Finished, Ok(())),
+            Outcome::GivenUp(error) if error.code() == Code::Indeterminate => (Phase::Unclear, Err(error)),
             Outcome::GivenUp(error) => (Phase::Abandoned, Err(error)),
             Outcome::Open(error) => return Err(error),
         };
@@ -273,6 +293,11 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
             Err(error) if is_left && error.code() != Code::RotationFailed => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the value is one that was given to another process, and is not known here unless it is staged.
+    pub fn is_given_by_another(&self, record: &Record) -> bool {
+        record.op != self.rotation.op && record.marks.is_empty()
     }
 
     /// Whether the lease is over, so that another process may be at work.
