@@ -11,6 +11,7 @@ use baokit_devserver::model;
 use zeroize::Zeroizing;
 
 use crate::cluster::answers;
+use crate::cluster::effect::Record;
 use crate::cluster::node::{Power, address};
 use crate::cluster::serve::{Inbound, Reply, serve};
 use crate::executor::Mailbox;
@@ -152,10 +153,12 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
     let copy = translate(&request);
     let token = copy.headers.iter().find(|(name, _)| name == "x-vault-token").map(|(_, token)| token.clone());
     let cas = request.body().and_then(|body| serde_json::from_slice::<serde_json::Value>(body.as_ref()).ok());
+    let record = cas.as_ref().and_then(Record::in_body);
     let cas = cas.and_then(|body| body.get("options")?.get("cas")?.as_u64());
     let op = world.current.get();
     let named = place.filter(|_| request.node().as_str() != BALANCER);
     let send = world.history.borrow_mut().send(op, cas, target.starts_with("/v1/auth/"), named);
+    world.history.borrow_mut().tell(send, |sent| sent.record = record);
     let logging_in = target.ends_with("/login").then(|| LoggingIn::begin(world, client));
     world.note(Notable::Sent);
     world.trace(|| {
@@ -177,6 +180,9 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
         world.note(Notable::TokenDead);
         let token = token.as_deref().unwrap_or_default();
         world.life(client, |life| life.token.take_if(|(held, _)| held == token));
+    }
+    if outcome.as_ref().is_ok_and(|answer| answer.status == 403 && !answer.body.starts_with(DEAD)) {
+        world.history.borrow_mut().tell(send, |sent| sent.refused = true);
     }
     if let Some(granted) = outcome.as_ref().ok().filter(|_| logging_in.is_some()).and_then(|answer| grant(sent, answer))
     {

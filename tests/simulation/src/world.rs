@@ -1,7 +1,10 @@
 //! What all parts of one run share: time, chance, the cluster, the history, the counts and the trace.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::cluster::node::{Belief, Power};
@@ -43,6 +46,8 @@ pub(crate) struct World {
     pub(crate) turn: Cell<usize>,
     /// Which operation runs at this moment.
     pub(crate) current: Cell<Option<OpId>>,
+    /// What is outside OpenBao, by the key of its secret: the value that it takes.
+    pub(crate) outside: RefCell<BTreeMap<String, Value>>,
     /// Set when the faults are over.
     pub(crate) calm: Cell<bool>,
     trace: Option<RefCell<Vec<String>>>,
@@ -60,6 +65,7 @@ impl World {
             lives: RefCell::default(),
             turn: Cell::default(),
             current: Cell::new(None),
+            outside: RefCell::default(),
             calm: Cell::new(false),
             trace: traced.then(RefCell::default),
         }
@@ -114,6 +120,7 @@ impl World {
             Outcome::Cut | Outcome::Running => Notable::OperationCut,
             Outcome::Failed("CAS_CONFLICT", _) => Notable::OperationConflicted,
             Outcome::Failed("INDETERMINATE", _) => Notable::OperationIndeterminate,
+            Outcome::Failed("ROTATION_IN_PROGRESS", _) => Notable::RotationBusy,
             Outcome::Failed("SECRET_NOT_FOUND" | "SECRET_DELETED" | "SECRET_DESTROYED", _)
             | Outcome::Failed("VERSION_NOT_FOUND" | "VERSION_DELETED" | "VERSION_DESTROYED", _) => {
                 Notable::OperationAbsent
@@ -180,6 +187,9 @@ pub(crate) fn describe(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Read { version, value } => format!("version {version} {value}"),
         Outcome::Written { version } => format!("wrote version {version}"),
+        Outcome::Rotated { id, old, new, is_recorded } => {
+            format!("rotation {id} made version {new} of {old}{}", if *is_recorded { "" } else { ", without a record" })
+        }
         Outcome::Versions { current } => format!("current version {current}"),
         Outcome::Failed(_, text) => text.clone(),
         other => format!("{other:?}"),

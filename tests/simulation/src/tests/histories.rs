@@ -338,7 +338,7 @@ fn an_operation_is_over_at_its_deadline() {
 #[test]
 fn versions_beyond_the_limit_are_pruned() {
     let mut story = Story::new();
-    story.entry(None, None, Effect::Metadata { key: KEY.to_owned(), max_versions: Some(1) });
+    story.entry(None, None, Effect::Metadata { key: KEY.to_owned(), max_versions: Some(1), record: None });
     story.foreign(1);
     story.foreign(2);
     story.tell(ME, Kind::Read, read(2));
