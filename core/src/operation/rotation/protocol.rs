@@ -52,6 +52,13 @@ pub(super) struct Found {
     pub current: u64,
 }
 
+impl Found {
+    /// Whether a record that came after this may have been followed by the one that is there now.
+    fn is_overtaken_by(&self, now: &Self) -> bool {
+        now.version > self.version.saturating_add(1) && now.custom.get(KEY) != self.custom.get(KEY)
+    }
+}
+
 /// A record with our lease, written or about to be.
 pub(super) struct Intent {
     pub record: Record,
@@ -88,14 +95,16 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let mut tried: Option<Intent> = None;
         let mut is_first = true;
         let mut mismatch = None;
-        // The version of the metadata after which our own beginning may have been recorded.
-        let mut doubt: Option<u64> = None;
-        for _ in 0..ROUNDS {
+        // The metadata as it was when our own beginning may have been recorded.
+        let mut doubt: Option<Found> = None;
+        let mut rounds = 0;
+        while rounds < ROUNDS {
             let found = match self.metadata().await {
                 Err(error) if error.code() == Code::PermissionDenied => return self.unrecorded(error).await,
                 found => found?,
             };
-            self.suspect(mismatch.take(), &found);
+            // Where nothing was changed, only time can tell: a node that is behind catches up.
+            rounds += usize::from(!self.suspect(mismatch.take(), &found));
             let record = self.record_in(&found)?;
             let intent = match tried.take() {
                 // It was written, and the answer was lost.
@@ -106,7 +115,7 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
                 _ => match self.decide(record, is_first)? {
                     Next::Over(rotated) => return Ok(rotated),
                     // Another process may have taken ours up, and finished it, before the next one began.
-                    Next::Begin if doubt.is_some_and(|version| found.version > version.saturating_add(1)) => {
+                    Next::Begin if doubt.as_ref().is_some_and(|before| before.is_overtaken_by(&found)) => {
                         let reason = "other rotations came in between, and this one may be among what they finished";
                         return Err(self.error(Code::RotationInProgress, reason));
                     }
@@ -127,11 +136,14 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
                 // It may be this very record, whose answer was lost; or another process was quicker.
                 Ok(Some(was)) => {
                     if was.in_doubt && intent.is_new {
-                        doubt.get_or_insert(found.version);
+                        doubt.get_or_insert(found);
                     }
+                    let in_doubt = was.in_doubt;
                     (tried, mismatch) = (Some(intent), Some(was));
                     if !self.operation.pause().await {
-                        break;
+                        let reason = "no time was left to see why the metadata is said to be at another version";
+                        let error = self.error(Code::DeadlineExceeded, reason);
+                        return Err(if in_doubt { error.into_indeterminate() } else { error });
                     }
                 }
                 Err(error) if error.code() == Code::PermissionDenied => return self.unrecorded(error).await,
@@ -261,12 +273,12 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
     }
 
     /// A mismatch was false where the metadata is still at the version that it was said not to be at.
-    fn suspect(&self, mismatch: Option<Mismatch>, found: &Found) {
-        if let Some(Mismatch { node: Some(node), version, .. }) = mismatch
-            && version == found.version
-        {
+    fn suspect(&self, mismatch: Option<Mismatch>, found: &Found) -> bool {
+        let is_false = mismatch.as_ref().is_some_and(|mismatch| mismatch.version == found.version);
+        if let Some(node) = mismatch.and_then(|mismatch| mismatch.node).filter(|_| is_false) {
             self.operation.session(|session| session.nodes.suspect(node));
         }
+        is_false
     }
 
     /// The lease is ours. None where another process's rotation is over now, and ours begins.
