@@ -84,7 +84,7 @@ const DEAD: &[u8] = br#"{"errors":["permission denied"]}"#;
 
 /// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     Arrives,
     LostRequest,
     LostAnswer,
@@ -97,6 +97,12 @@ enum Fate {
 
 impl Fate {
     fn draw(world: &World) -> Self {
+        if let Some((op, left, fate)) = world.planned.get().filter(|plan| Some(plan.0) == world.current.get()) {
+            world.planned.set(left.checked_sub(1).map(|left| (op, left, fate)));
+            if left == 0 {
+                return fate;
+            }
+        }
         if world.calm.get() {
             return Self::Arrives;
         }

@@ -39,7 +39,7 @@ pub(crate) struct Script {
 pub(crate) struct User {
     pub(crate) world: Rc<World>,
     pub(crate) id: ClientId,
-    client: Client<SimulatedHost>,
+    pub(crate) client: Client<SimulatedHost>,
     deadline: Duration,
     random: RefCell<Random>,
     /// The version of each key that was seen last.

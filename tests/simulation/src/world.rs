@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::cluster::node::{Belief, Power};
 use crate::executor::{Executor, TaskId};
 use crate::history::{ClientId, History, Invariant, OpId, Outcome};
+use crate::network::Fate;
 use crate::profile::Profile;
 use crate::random::Random;
 use crate::tally::{Fault, Notable, Tally};
@@ -46,6 +47,8 @@ pub(crate) struct World {
     pub(crate) turn: Cell<usize>,
     /// Which operation runs at this moment.
     pub(crate) current: Cell<Option<OpId>>,
+    /// What a test wants to happen to a request of an operation, after so many others of it.
+    pub(crate) planned: Cell<Option<(OpId, usize, Fate)>>,
     /// What is outside OpenBao, by the key of its secret: the value that it takes.
     pub(crate) outside: RefCell<BTreeMap<String, Value>>,
     /// Set when the faults are over.
@@ -65,6 +68,7 @@ impl World {
             lives: RefCell::default(),
             turn: Cell::default(),
             current: Cell::new(None),
+            planned: Cell::new(None),
             outside: RefCell::default(),
             calm: Cell::new(false),
             trace: traced.then(RefCell::default),

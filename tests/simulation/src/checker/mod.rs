@@ -13,6 +13,8 @@ use crate::cluster::{Entry, Era};
 use crate::history::{History, Invariant, Kind, Operation, Violation};
 use crate::network::SLACK;
 use crate::world::World;
+#[cfg(test)]
+pub(crate) use rotations::outside;
 use timeline::Timeline;
 
 /// Every invariant: whether core is expected to keep it already, its name, and what it says. One that it

@@ -203,7 +203,7 @@ fn failed(
 fn has_rival(case: &Case<'_>, made: &Made, op: &Operation, recorded: &Recorded) -> bool {
     let calls = case.operations().filter(|(_, other)| other.key == op.key);
     let own = calls.filter(|(_, other)| matches!(&other.kind, Kind::Recorded(it) if it.id() == recorded.id()));
-    let begun = own.map(|(_, other)| other.start_length.saturating_sub(1)).min().unwrap_or_default();
+    let begun = own.map(|(_, other)| other.start_length).min().unwrap_or_default();
     let since = case.log.iter().enumerate().take(op.end_length).skip(begun);
     since.into_iter().any(|(place, entry)| match &entry.effect {
         Effect::Wrote { key, .. } => *key == op.key && made.0.get(&place).is_none_or(|id| id != recorded.id()),
@@ -215,7 +215,7 @@ fn has_rival(case: &Case<'_>, made: &Made, op: &Operation, recorded: &Recorded) 
 
 /// What is outside has the value of the newest version of its secret when everything has come to its end.
 /// A snapshot that is restored does not reach it, and leases are of no use where clocks jump.
-pub(super) fn outside(case: &Case<'_>, held: &BTreeMap<String, Value>, tally: &Tally) -> Vec<Violation> {
+pub(crate) fn outside(case: &Case<'_>, held: &BTreeMap<String, Value>, tally: &Tally) -> Vec<Violation> {
     let is_spoilt = tally.of_fault(Fault::ClockJump) + tally.of_fault(Fault::ForeignRestore) > 0;
     let last = case.log.len().saturating_sub(1);
     let mut found = Vec::new();
