@@ -302,3 +302,24 @@ fn a_value_that_was_given_is_not_replaced_by_one_that_another_generates_in_its_n
         }
     }
 }
+
+#[test]
+fn a_value_of_one_s_own_is_not_brought_in_for_a_rotation_that_another_left() {
+    for after in 1..100 {
+        let bank = Bank::new();
+        let database = Database::new(&bank);
+        let (first, second) = (bank.client(), bank.client());
+        let is_over = bank.cut(after, first.rotate_applied(PASSWORD, &first.rotation(), &database)).is_some();
+        bank.wait(LEASE);
+        let rotation = second.rotation().value("given");
+        let done = bank.run(second.rotate_applied(PASSWORD, &rotation, &database)).unwrap();
+        assert_eq!((done.operation_id.as_str(), database.password().as_str()), (rotation.operation_id(), "given"));
+        let second_version = bank.request("GET", "secret/data/app?version=2", "");
+        let is_own = second_version["data"]["data"]["password"] == "given";
+        assert_eq!((after, done.new_version, bank.version()), (after, 3 - u64::from(is_own), done.new_version));
+        if is_over {
+            return;
+        }
+    }
+    panic!("it does not end");
+}

@@ -251,7 +251,7 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let mut value = None;
         if held.version() == record.base {
             let new = self.rotation.new_value(&client.host, self.uri, readable(&held))?;
-            if self.rotation.given().is_none() && !self.is_given_by_another(&record) {
+            if self.rotation.given().is_none() && !self.is_known_by_stage(&record) {
                 record.mark(new.expose());
             }
             value = Some(new);
@@ -307,9 +307,10 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         }
     }
 
-    /// Whether the value is one that was given to another process, and is not known here unless it is staged.
-    pub fn is_given_by_another(&self, record: &Record) -> bool {
-        record.op != self.rotation.op && record.marks.is_empty()
+    /// Whether another process's value is known here only where it is staged: it was given, or ours is, which is not
+    /// for that rotation.
+    pub fn is_known_by_stage(&self, record: &Record) -> bool {
+        record.op != self.rotation.op && (record.marks.is_empty() || self.rotation.given().is_some())
     }
 
     /// Whether the lease is over, so that another process may be at work.

@@ -40,7 +40,7 @@ impl<H: Host, A: Apply> Protocol<'_, H, A> {
         let Intent { record, is_new, held, value } = intent;
         let Some(mut value) = value else { return self.settle(&record).await };
         if let Some((stage, _)) = &self.outside {
-            let staged = match self.is_given_by_another(&record) {
+            let staged = match self.is_known_by_stage(&record) {
                 true => stage.staged(self.operation, &record.op).await,
                 false => stage.value(self.operation, &record.op, value).await.map(Some),
             };
@@ -184,7 +184,7 @@ impl<H: Host, A: Apply> Protocol<'_, H, A> {
         if value.is_some() || !record.marks.is_empty() {
             return Ok(false);
         }
-        if self.is_given_by_another(record) {
+        if self.is_known_by_stage(record) {
             return Err(self.error(Code::Indeterminate, "the value that was given to another process is not known"));
         }
         // A value was given to a process that is gone, and is not known here: so much is known that it

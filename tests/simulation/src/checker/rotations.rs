@@ -11,19 +11,16 @@ use crate::history::{Invariant, Kind, Operation, Outcome, Violation};
 use crate::rotations::Recorded;
 use crate::tally::{Fault, Tally};
 
-/// The operation ids that versions were made for, by the entries that made them; and those whose record
-/// came late, in another life of the key than its call began in: that passes every guard there is.
+/// The operation ids that versions were made for, by the entries that made them; and those of which
+/// something came late, in another life of the key than its call began in: that passes every guard there is.
 struct Made(BTreeMap<usize, String>, BTreeSet<String>);
 
 impl Made {
     fn new(case: &Case<'_>) -> Self {
         let all = case.log.iter().enumerate();
         let late = all.clone().filter_map(|(place, entry)| match &entry.effect {
-            Effect::Metadata { key, record: Some(record), .. } => {
-                let op = case.history.get(case.history.operation_of(entry.by?)?)?;
-                let begun = op.start_length.saturating_sub(1);
-                (case.timeline.epoch(key, begun) != case.timeline.epoch(key, place)).then(|| record.id.clone())
-            }
+            Effect::Metadata { record: Some(record), .. } => is_late(case, place).then(|| record.id.clone()),
+            Effect::Wrote { .. } => maker(case, place).map(|made| made.1).filter(|_| is_late(case, place)),
             _ => None,
         });
         let late = late.collect();
@@ -34,6 +31,18 @@ impl Made {
     fn of(&self, id: &str, places: &[usize]) -> Vec<usize> {
         places.iter().copied().filter(|place| self.0.get(place).is_some_and(|made| made == id)).collect()
     }
+}
+
+/// Whether the call that made this entry began in another life of the key.
+fn is_late(case: &Case<'_>, place: usize) -> bool {
+    let Some(entry) = case.log.get(place) else { return false };
+    let op = entry.by.and_then(|send| case.history.get(case.history.operation_of(send)?));
+    let epochs = entry
+        .effect
+        .key()
+        .zip(op)
+        .map(|(key, op)| [op.start_length.saturating_sub(1), place].map(|place| case.timeline.epoch(key, place)));
+    epochs.is_some_and(|[begun, made]| begun != made)
 }
 
 /// The call that made the version of this entry, and the rotation that it was made for: the one that the
@@ -177,7 +186,7 @@ fn failed(
             let was_recorded = !case.operations().any(|(call, other)| {
                 matches!(&other.kind, Kind::Recorded(it) if it.id() == recorded.id()) && was_refused(case, call)
             });
-            if is_made && was_recorded && records().all(|record| record.is_none()) {
+            if is_made && was_recorded && !made.1.contains(recorded.id()) && records().all(|record| record.is_none()) {
                 breach(Invariant::RotationForgotten, "its version is there, and no record".to_owned());
             }
         }
