@@ -230,6 +230,8 @@ impl<H: Host> Operation<'_, H> {
                 match read {
                     Err(error) if error.code() == Code::ClientClosed => return Err(error),
                     Err(error) => last = had_not(spec, error),
+                    // Behind one address, another node may be there than the one that could write.
+                    Ok((_, exchange)) if count == 1 && exchange.tries() > 1 => last = lost(spec),
                     read => return read,
                 }
             }
