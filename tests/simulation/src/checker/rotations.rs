@@ -158,6 +158,8 @@ fn failed(
     let window = op.start_length.saturating_sub(1)..op.end_length;
     let end = op.end_length.saturating_sub(1);
     let epoch = |place| case.timeline.epoch(&op.key, place);
+    // A snapshot brings back what was recorded and made before, and takes away what was since.
+    let is_restored = window.clone().any(|place| epoch(place) != epoch(end));
     let records = || window.clone().map(|place| case.timeline.record(&op.key, place));
     let own = |places: &[usize]| made.of(recorded.id(), places);
     let by_this = |place: &usize| maker(case, *place).is_some_and(|(by, ..)| by == id);
@@ -165,7 +167,6 @@ fn failed(
     let mut breach = |invariant, text: String| found.push(violation(invariant, id, op, text));
     match code {
         "CAS_CONFLICT" => {
-            let is_restored = window.clone().any(|place| epoch(place) != epoch(end));
             let before = own(case.timeline.made(&op.key, end));
             if !before.is_empty() && !is_restored && !made.1.contains(recorded.id()) {
                 breach(Invariant::FalseConflict, format!("its own version was made by the entries {before:?}"));
@@ -192,7 +193,7 @@ fn failed(
         }
         "ROTATION_IN_PROGRESS" => {
             let is_begun = |record: Option<&Record>| record.is_some_and(|record| record.phase == Phase::Begun);
-            if !records().any(is_begun) {
+            if !records().any(is_begun) && !is_restored {
                 breach(Invariant::FalseBusy, "none is recorded as begun".to_owned());
             }
         }
