@@ -163,6 +163,11 @@ impl Exchange {
         self.generation
     }
 
+    /// How often the call was sent.
+    pub fn tries(&self) -> u32 {
+        self.attempt.tries()
+    }
+
     /// Whether a try may have been executed without our having seen its answer.
     pub fn in_doubt(&self) -> bool {
         self.attempt.in_doubt()

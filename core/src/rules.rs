@@ -30,6 +30,8 @@ pub enum Rule {
     OneLogIn,
     /// An outcome that is in doubt is not said to have failed.
     DoubtIsTold,
+    /// A rotation records what it is going to do before it does it.
+    IntentIsFirst,
 }
 
 #[cfg(feature = "broken-rules")]
@@ -47,6 +49,7 @@ impl Rule {
         Self::OnlyItsGeneration,
         Self::OneLogIn,
         Self::DoubtIsTold,
+        Self::IntentIsFirst,
     ];
 
     /// Its name, such as `no-blind-retry`.
@@ -64,6 +67,7 @@ impl Rule {
             Self::OnlyItsGeneration => "only-its-generation",
             Self::OneLogIn => "one-log-in",
             Self::DoubtIsTold => "doubt-is-told",
+            Self::IntentIsFirst => "intent-is-first",
         }
     }
 }

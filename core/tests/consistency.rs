@@ -296,6 +296,29 @@ fn a_strong_read_that_can_not_be_had_is_a_stale_read_at_the_deadline_with_node_a
 }
 
 #[test]
+fn behind_one_address_a_read_that_is_sent_again_may_reach_another_node_than_the_one_that_leads() {
+    let mut plain = 0;
+    let world = World::wrapping(move |seen| match seen.target.as_str() {
+        PROBE => json(200, ""),
+        _ if seen.is_wrapped() => nothing(),
+        _ => {
+            plain += 1;
+            match plain {
+                1 => Reply::Fail(FailureKind::AfterSend),
+                // A standby that has not heard of it.
+                2 => nothing(),
+                _ => secret(3),
+            }
+        }
+    });
+    let client = world.client(World::settings(1));
+    let read = world.run(client.read_with(URI, ReadOptions::new().strong()));
+    assert_eq!(version(&read), 3);
+    let [one, two] = ["p1", "r1"].map(|kind| story(&world, 0).matches(kind).count());
+    assert_eq!((one, two), (2, 3));
+}
+
+#[test]
 fn an_answer_that_should_have_come_wrapped_proves_nothing() {
     for reply in [|| secret(3), || gone(3)] {
         let world = World::new(move |seen| if seen.target == PROBE { errors(500, "standby") } else { reply() });

@@ -246,3 +246,19 @@ fn a_node_that_keeps_calling_true_intents_mismatches_is_left_for_another() {
     bank.run(client.rotate_with(PASSWORD, &client.rotation())).unwrap();
     assert_eq!(bank.version(), 2);
 }
+
+#[test]
+fn a_node_that_is_behind_for_seconds_is_waited_for_and_is_no_other_process() {
+    for (seconds, expected) in [(5, None), (60, Some(Code::DeadlineExceeded))] {
+        let bank = Bank::new();
+        let world = bank.world.clone();
+        bank.judge(move |seen| {
+            let is_behind = is_intent(seen) && world.elapsed() < SECOND * seconds;
+            if is_behind { Fate::FalseMismatch } else { Fate::Answered }
+        });
+        let client = bank.client();
+        let result = bank.run(client.rotate_with(PASSWORD, &client.rotation()));
+        assert_eq!(result.err().map(|error| error.code()), expected);
+        assert_eq!(bank.version(), if expected.is_none() { 2 } else { 1 });
+    }
+}

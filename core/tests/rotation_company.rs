@@ -225,6 +225,101 @@ fn a_version_that_was_destroyed_before_it_could_be_known_is_no_obstacle_for_ever
     bank.request("PUT", "secret/destroy/app", r#"{"versions":[2]}"#);
     let client = bank.client();
     let resumed = client.resume_rotation(rotation.operation_id());
-    assert_eq!(code(bank.run(client.rotate_with(PASSWORD, &resumed))), Code::Indeterminate);
+    for _ in 0..2 {
+        let result = bank.run(client.rotate_with(PASSWORD, &resumed));
+        assert_eq!(code(result), Code::Indeterminate, "it is no conflict when it is asked for again either");
+    }
     bank.run(client.rotate_with(PASSWORD, &client.rotation())).unwrap();
+}
+
+/// Lets a rotation hang at its first request of this kind, for 5 s. In the meantime others resume it, and begin and
+/// finish the next one. What the first one is told, and the version at the end.
+fn overtaken(hangs: fn(&bank::Seen) -> bool) -> (Code, u64) {
+    let bank = Bank::new();
+    let (slow, quick) = (bank.client(), bank.client());
+    let rotation = slow.rotation();
+    let mut is_first = true;
+    bank.judge(move |seen| if hangs(seen) && std::mem::take(&mut is_first) { Fate::Late } else { Fate::Answered });
+    let results = bank.world.run_all([true, false].map(|is_slow| {
+        let (bank, slow, quick, rotation) = (&bank, &slow, &quick, &rotation);
+        async move {
+            if is_slow {
+                return slow.rotate_with(PASSWORD, rotation).await;
+            }
+            baokit_core::Host::sleep(&bank.world, SECOND).await;
+            if bank.phase().is_none() {
+                bank.carry_out_late();
+            }
+            let resumed = quick.rotate_with(PASSWORD, &quick.resume_rotation(rotation.operation_id())).await?;
+            assert_eq!((resumed.operation_id.as_str(), resumed.new_version), (rotation.operation_id(), 2));
+            quick.rotate_with(PASSWORD, &quick.rotation()).await
+        }
+    }));
+    let [slow, quick]: [_; 2] = results.try_into().unwrap();
+    assert_eq!(quick.unwrap().new_version, 3);
+    (code(slow), bank.version())
+}
+
+#[test]
+fn a_rotation_whose_intent_was_taken_up_and_finished_by_another_does_not_begin_again() {
+    assert_eq!(overtaken(bank::is_intent), (Code::RotationInProgress, 3));
+}
+
+#[test]
+fn the_version_that_another_made_for_a_rotation_is_no_conflict_although_the_next_one_has_begun() {
+    assert_eq!(overtaken(is_write), (Code::RotationInProgress, 3));
+}
+
+#[test]
+fn a_value_that_was_given_is_not_replaced_by_one_that_another_generates_in_its_name() {
+    for is_applied in [false, true] {
+        for after in 1..100 {
+            let bank = Bank::new();
+            let database = Database::new(&bank);
+            let (first, second) = (bank.client(), bank.client());
+            let rotation = first.rotation().value("given");
+            let is_over = if is_applied {
+                bank.cut(after, first.rotate_applied(PASSWORD, &rotation, &database)).is_some()
+            } else {
+                bank.cut(after, first.rotate_with(PASSWORD, &rotation)).is_some()
+            };
+            bank.wait(LEASE);
+            let done = if is_applied {
+                bank.run(second.rotate_applied(PASSWORD, &second.rotation(), &database)).unwrap()
+            } else {
+                bank.run(second.rotate_with(PASSWORD, &second.rotation())).unwrap()
+            };
+            let is_given = bank.password() == "given";
+            assert_eq!((after, done.operation_id == rotation.operation_id()), (after, is_given));
+            assert_eq!((after, bank.version()), (after, done.new_version));
+            if is_applied {
+                assert_eq!((after, database.password(), bank.has_stage()), (after, bank.password(), false));
+            }
+            if is_over {
+                break;
+            }
+            assert!(after < 99);
+        }
+    }
+}
+
+#[test]
+fn a_value_of_one_s_own_is_not_brought_in_for_a_rotation_that_another_left() {
+    for after in 1..100 {
+        let bank = Bank::new();
+        let database = Database::new(&bank);
+        let (first, second) = (bank.client(), bank.client());
+        let is_over = bank.cut(after, first.rotate_applied(PASSWORD, &first.rotation(), &database)).is_some();
+        bank.wait(LEASE);
+        let rotation = second.rotation().value("given");
+        let done = bank.run(second.rotate_applied(PASSWORD, &rotation, &database)).unwrap();
+        assert_eq!((done.operation_id.as_str(), database.password().as_str()), (rotation.operation_id(), "given"));
+        let second_version = bank.request("GET", "secret/data/app?version=2", "");
+        let is_own = second_version["data"]["data"]["password"] == "given";
+        assert_eq!((after, done.new_version, bank.version()), (after, 3 - u64::from(is_own), done.new_version));
+        if is_over {
+            return;
+        }
+    }
+    panic!("it does not end");
 }

@@ -152,6 +152,11 @@ impl Attempt {
         self.sent
     }
 
+    /// How often it was sent.
+    pub fn tries(&self) -> u32 {
+        self.tries
+    }
+
     /// Whether a try may have been executed without our having seen its answer.
     pub fn in_doubt(&self) -> bool {
         self.in_doubt

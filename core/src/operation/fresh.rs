@@ -248,6 +248,8 @@ impl<H: Host> Operation<'_, H> {
                         silent += usize::from(error.code() != Code::ServerError);
                         *last = had_not(spec, error);
                     }
+                    // Behind one address, another node may be there than the one that could write.
+                    Ok((_, exchange)) if count == 1 && exchange.tries() > 1 => *last = lost(spec),
                     read => return read.map(Some),
                 }
             }

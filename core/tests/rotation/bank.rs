@@ -16,7 +16,8 @@ use baokit_devserver::model::{Model, Request};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::scenario::{CANARY_TOKEN, MISMATCH, Reply, SECOND, Seen, World, errors};
+pub use crate::scenario::Seen;
+use crate::scenario::{CANARY_TOKEN, MISMATCH, Reply, SECOND, World, errors};
 
 pub const SECRET: &str = "openbao+kv2://secret/app";
 pub const PASSWORD: &str = "openbao+kv2://secret/app#password";

@@ -23,6 +23,7 @@ pub(crate) async fn inject(world: Rc<World>, mut random: Random) {
                 | Fault::DuplicateAnswered
                 | Fault::TruncatedBody
                 | Fault::Cancelled
+                | Fault::OutsideFails
                 | Fault::Restart
                 | Fault::Resume
         )

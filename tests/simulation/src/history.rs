@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::cluster::effect::Record;
+use crate::rotations::Recorded;
+
 /// A request that a client sent, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SendId(pub(crate) usize);
@@ -31,7 +34,10 @@ pub(crate) enum Kind {
     Put {
         cas: Option<u64>,
     },
+    /// The short form: one read and one write.
     Rotate,
+    /// By intent, write and end.
+    Recorded(Recorded),
     /// The newest version.
     Delete,
     DeleteVersions(Vec<u64>),
@@ -61,6 +67,13 @@ pub(crate) enum Outcome {
     },
     Versions {
         current: u64,
+    },
+    /// By a recorded rotation: its operation id, what it made, and whether it was recorded.
+    Rotated {
+        id: String,
+        old: u64,
+        new: u64,
+        is_recorded: bool,
     },
     Done,
     /// With this code and text.
@@ -106,6 +119,10 @@ pub(crate) struct Sent {
     pub(crate) of_token: bool,
     /// The node that it names; none where that is the load balancer.
     pub(crate) node: Option<usize>,
+    /// The record of a rotation that it brings.
+    pub(crate) record: Option<Record>,
+    /// Whether it was said to lack a right.
+    pub(crate) refused: bool,
 }
 
 /// What must never happen, by name; see [`crate::checker`] for the table.
@@ -129,6 +146,15 @@ pub(crate) enum Invariant {
     WaitPastDeadline,
     NoAgreement,
     NeverSettles,
+    RotatedTwice,
+    IntentLast,
+    RotationLost,
+    FalseFinish,
+    OtherValue,
+    RotationForgotten,
+    FalseBusy,
+    NeverFinished,
+    OutsideDiffers,
 }
 
 /// One breach.
@@ -165,13 +191,29 @@ impl History {
     }
 
     pub(crate) fn send(&mut self, op: Option<OpId>, cas: Option<u64>, of_token: bool, node: Option<usize>) -> SendId {
-        self.sent.push(Sent { op, cas, of_token, node });
+        self.sent.push(Sent { op, cas, of_token, node, record: None, refused: false });
         SendId(self.sent.len() - 1)
+    }
+
+    /// Adds what becomes known of a request.
+    pub(crate) fn tell(&mut self, id: SendId, tell: impl FnOnce(&mut Sent)) {
+        if let Some(sent) = self.sent.get_mut(id.0) {
+            tell(sent);
+        }
     }
 
     /// The operation that a request went out for.
     pub(crate) fn operation_of(&self, send: SendId) -> Option<OpId> {
         self.sent.get(send.0)?.op
+    }
+
+    /// The recorded rotations of a key, by their calls.
+    pub(crate) fn rotations<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (&'a Recorded, &'a Outcome)> {
+        let of_key = self.operations.iter().filter(move |op| op.key == key);
+        of_key.filter_map(|op| match &op.kind {
+            Kind::Recorded(recorded) => Some((recorded, &op.outcome)),
+            _ => None,
+        })
     }
 
     pub(crate) fn violate(&mut self, invariant: Invariant, text: String) {

@@ -11,6 +11,7 @@ use baokit_devserver::model;
 use zeroize::Zeroizing;
 
 use crate::cluster::answers;
+use crate::cluster::effect::Record;
 use crate::cluster::node::{Power, address};
 use crate::cluster::serve::{Inbound, Reply, serve};
 use crate::executor::Mailbox;
@@ -83,7 +84,7 @@ const DEAD: &[u8] = br#"{"errors":["permission denied"]}"#;
 
 /// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     Arrives,
     LostRequest,
     LostAnswer,
@@ -96,6 +97,12 @@ enum Fate {
 
 impl Fate {
     fn draw(world: &World) -> Self {
+        if let Some((op, left, fate)) = world.planned.get().filter(|plan| Some(plan.0) == world.current.get()) {
+            world.planned.set(left.checked_sub(1).map(|left| (op, left, fate)));
+            if left == 0 {
+                return fate;
+            }
+        }
         if world.calm.get() {
             return Self::Arrives;
         }
@@ -152,10 +159,12 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
     let copy = translate(&request);
     let token = copy.headers.iter().find(|(name, _)| name == "x-vault-token").map(|(_, token)| token.clone());
     let cas = request.body().and_then(|body| serde_json::from_slice::<serde_json::Value>(body.as_ref()).ok());
+    let record = cas.as_ref().and_then(Record::in_body);
     let cas = cas.and_then(|body| body.get("options")?.get("cas")?.as_u64());
     let op = world.current.get();
     let named = place.filter(|_| request.node().as_str() != BALANCER);
     let send = world.history.borrow_mut().send(op, cas, target.starts_with("/v1/auth/"), named);
+    world.history.borrow_mut().tell(send, |sent| sent.record = record);
     let logging_in = target.ends_with("/login").then(|| LoggingIn::begin(world, client));
     world.note(Notable::Sent);
     world.trace(|| {
@@ -177,6 +186,9 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
         world.note(Notable::TokenDead);
         let token = token.as_deref().unwrap_or_default();
         world.life(client, |life| life.token.take_if(|(held, _)| held == token));
+    }
+    if outcome.as_ref().is_ok_and(|answer| answer.status == 403 && !answer.body.starts_with(DEAD)) {
+        world.history.borrow_mut().tell(send, |sent| sent.refused = true);
     }
     if let Some(granted) = outcome.as_ref().ok().filter(|_| logging_in.is_some()).and_then(|answer| grant(sent, answer))
     {

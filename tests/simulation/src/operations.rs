@@ -6,13 +6,14 @@ use serde_json::json;
 
 use crate::history::{Kind, Outcome};
 use crate::network::SimulatedHost;
+use crate::rotations::{Database, Recorded};
 
 const MOUNT: &str = "secret";
 
 type Subject = Client<SimulatedHost>;
 
 /// Carries one operation out. What it writes holds `mark`.
-pub(crate) async fn carry_out(client: &Subject, kind: &Kind, key: &str, mark: &str) -> Outcome {
+pub(crate) async fn carry_out(client: &Subject, kind: &Kind, key: &str, mark: &str, outside: &Database) -> Outcome {
     match kind {
         Kind::Read => read(client, key).await,
         Kind::ReadPinned(version) => read_pinned(client, key, *version).await,
@@ -20,6 +21,7 @@ pub(crate) async fn carry_out(client: &Subject, kind: &Kind, key: &str, mark: &s
         Kind::WriteFragment => write_fragment(client, key, mark).await,
         Kind::Put { cas } => put(client, key, mark, *cas).await,
         Kind::Rotate => rotate(client, key, mark).await,
+        Kind::Recorded(recorded) => recorded_rotation(client, key, recorded, outside).await,
         Kind::Delete => delete(client, key).await,
         Kind::DeleteVersions(versions) => delete_versions(client, key, versions).await,
         Kind::Versions => versions(client, key).await,
@@ -72,6 +74,24 @@ async fn put(client: &Subject, key: &str, mark: &str, cas: Option<u64>) -> Outco
 async fn rotate(client: &Subject, key: &str, mark: &str) -> Outcome {
     let value = SecretValue::from(json!({ "w": mark }));
     written(client.rotate(&uri(key), value).await.map(|change| change.new_version))
+}
+
+async fn recorded_rotation(client: &Subject, key: &str, recorded: &Recorded, outside: &Database) -> Outcome {
+    let fragment = if recorded.whole { "" } else { "#f" };
+    let uri = format!("{}{fragment}", uri(key));
+    let result = match recorded.applied {
+        true => client.rotate_applied(&uri, recorded.rotation(), outside).await,
+        false => client.rotate_with(&uri, recorded.rotation()).await,
+    };
+    result.map_or_else(
+        |error| failed(&error),
+        |done| Outcome::Rotated {
+            id: done.operation_id,
+            old: done.old_version,
+            new: done.new_version,
+            is_recorded: done.is_recorded,
+        },
+    )
 }
 
 async fn delete(client: &Subject, key: &str) -> Outcome {

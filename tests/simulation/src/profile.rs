@@ -40,6 +40,12 @@ pub(crate) struct Profile {
     pub(crate) fault_pause: u64,
     /// How often each fault comes, relative to the others; 0 for never.
     weights: Vec<u32>,
+    /// Whether clients are busy with recorded rotations.
+    pub(crate) rotates: bool,
+    /// Whether there is one more key, which only rotations change that change something outside as well.
+    pub(crate) outside: bool,
+    /// Whether clients leave rotations and rest, for so long that leases end.
+    pub(crate) lingers: bool,
 }
 
 impl Profile {
@@ -48,6 +54,7 @@ impl Profile {
         let nodes = random.pick(&[3, 3, 3, 5, 4]).copied().unwrap_or(3);
         let count = random.between(2, 3);
         let clients = (0..count).map(|_| client(random)).collect();
+        let rotates = random.chance(0.3);
         Self {
             era,
             nodes,
@@ -57,7 +64,15 @@ impl Profile {
             pause: random.pick(&[100, 400, 1500]).copied().unwrap_or(400),
             fault_pause: random.pick(&[400, 2000, 6000]).copied().unwrap_or(2000),
             weights: weights(random),
+            rotates,
+            outside: random.chance(0.15),
+            lingers: rotates && random.chance(0.25),
         }
+    }
+
+    /// All keys: the last is the one of [`Profile::outside`].
+    pub(crate) fn all_keys(&self) -> usize {
+        self.keys + usize::from(self.outside)
     }
 
     pub(crate) fn weight(&self, fault: Fault) -> u32 {
@@ -74,7 +89,8 @@ impl Profile {
     #[cfg(test)]
     pub(crate) fn calm(era: Era, nodes: usize) -> Self {
         let mut random = Random::new(1);
-        Self { era, nodes, lease: 3600, weights: vec![0; Fault::ALL.len()], ..Self::draw(&mut random) }
+        let weights = vec![0; Fault::ALL.len()];
+        Self { era, nodes, lease: 3600, weights, lingers: false, ..Self::draw(&mut random) }
     }
 }
 

@@ -7,14 +7,16 @@ use std::time::Duration;
 use baokit_core::Client;
 
 use crate::checker;
+use crate::checker::timeline::Timeline;
 use crate::cluster::Cluster;
+use crate::cluster::effect::Phase;
 use crate::faults;
 use crate::history::{Kind, Outcome, Violation};
 use crate::network::SimulatedHost;
 use crate::profile::Profile;
 use crate::random::Random;
 use crate::tally::Tally;
-use crate::workload::{Script, User};
+use crate::workload::{Script, User, name_of};
 use crate::world::World;
 
 /// Faults go on for so long at most; a run whose clients are done sooner ends sooner.
@@ -110,12 +112,13 @@ pub(crate) fn play(profile: Profile, mut random: Random, plan: &Plan) -> (Rc<Wor
         bury(&world, &mut users, &mut scripts, plan, &mut random);
     }
     world.executor.pass(settled);
-    // One who was there all along, and one who knows nothing yet, must find the same.
     let spare = world.profile.clients.first().and_then(|profile| User::new(&world, profile, plan, random.fork()));
+    finish(&world, spare.as_ref());
+    // One who was there all along, and one who knows nothing yet, must find the same.
     for user in users.iter().cloned().chain(spare) {
         let world = user.world.clone();
         world.executor.clone().spawn(async move {
-            for key in 0..user.world.profile.keys {
+            for key in 0..user.world.profile.all_keys() {
                 for (before, kind) in [Kind::Read, Kind::Versions, Kind::Read].into_iter().enumerate() {
                     user.perform(kind, key, Some(before)).await;
                 }
@@ -129,6 +132,35 @@ pub(crate) fn play(profile: Profile, mut random: Random, plan: &Plan) -> (Rc<Wor
     // Tasks hold the world and the world holds the tasks.
     world.executor.clear();
     (world, found)
+}
+
+/// Has all rotations finished that were left.
+fn finish(world: &Rc<World>, by: Option<&Rc<User>>) {
+    let left: Vec<_> = {
+        let (cluster, history) = (world.cluster.borrow(), world.history.borrow());
+        let timeline = Timeline::new(&cluster.log);
+        let last = cluster.log.len().saturating_sub(1);
+        let open = |key: &usize| {
+            let name = name_of(*key);
+            let record = timeline.record(&name, last).filter(|record| record.phase == Phase::Begun)?;
+            let recorded = history.rotations(&name).map(|(recorded, _)| recorded).find(|it| it.id() == record.id)?;
+            Some((*key, recorded.clone()))
+        };
+        (0..world.profile.all_keys()).filter_map(|key| open(&key)).collect()
+    };
+    if left.is_empty() {
+        return;
+    }
+    let Some(user) = by.cloned() else { return };
+    world.executor.spawn(async move {
+        for (key, recorded) in left {
+            user.finish(&recorded, key).await;
+        }
+    });
+    let end = world.now().saturating_add(SETTLING).saturating_add(LAST_READS);
+    while world.executor.turn(end) {}
+    // Every standby hears of it.
+    world.executor.pass(world.now().saturating_add(Duration::from_secs(1)));
 }
 
 fn begin(world: &Rc<World>, script: &Rc<Script>, plan: &Plan, random: &mut Random) -> Option<Rc<User>> {

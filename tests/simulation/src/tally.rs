@@ -57,6 +57,7 @@ kinds! {
         ForeignRecreate = "another client made a key anew",
         ForeignRestore = "snapshot restored",
         ForeignPrune = "another client pruned by max_versions",
+        OutsideFails = "step outside OpenBao failed",
     }
 }
 
@@ -87,6 +88,10 @@ kinds! {
         ExecutedAfterEnd = "changes executed after their operation's end",
         WrappedRead = "wrapped reads served",
         WrappedReadRefused = "wrapped reads that could not be written",
+        RotationMade = "recorded rotations that ended well",
+        RotationResumed = "recorded rotations that were resumed and ended well",
+        RotationTakenUp = "recorded rotations that others were at and that were finished for them",
+        RotationBusy = "recorded rotations that met another one",
         OldEpoch = "reads of what was there before a key was made anew",
     }
 }
@@ -115,6 +120,10 @@ impl Tally {
         if let Some(count) = self.notable.get_mut(notable as usize) {
             *count += 1;
         }
+    }
+
+    pub(crate) fn of_fault(&self, fault: Fault) -> u64 {
+        self.faults.get(fault as usize).copied().unwrap_or_default()
     }
 
     #[cfg(test)]

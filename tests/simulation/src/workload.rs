@@ -19,9 +19,15 @@ use crate::network::{BALANCER, SimulatedHost};
 use crate::operations;
 use crate::profile::ClientProfile;
 use crate::random::Random;
+use crate::rotations::{self, Database, Recorded};
 use crate::run::Plan;
-use crate::tally::Fault;
+use crate::tally::{Fault, Notable};
 use crate::world::{Life, World};
+
+/// The path of a key below its mount.
+pub(crate) fn name_of(key: usize) -> String {
+    format!("key-{key}")
+}
 
 /// What is left to do for the clients of one profile: one that is made anew goes on with it.
 pub(crate) struct Script {
@@ -33,7 +39,7 @@ pub(crate) struct Script {
 pub(crate) struct User {
     pub(crate) world: Rc<World>,
     pub(crate) id: ClientId,
-    client: Client<SimulatedHost>,
+    pub(crate) client: Client<SimulatedHost>,
     deadline: Duration,
     random: RefCell<Random>,
     /// The version of each key that was seen last.
@@ -78,7 +84,7 @@ impl User {
             client: plan.spoil(Client::new(host, settings)),
             deadline: profile.deadline,
             random: RefCell::new(random),
-            known: RefCell::new(vec![0; world.profile.keys]),
+            known: RefCell::new(vec![0; world.profile.all_keys()]),
         }))
     }
 
@@ -87,6 +93,14 @@ impl User {
     }
 
     fn choose(&self, key: usize) -> Kind {
+        let (rotates, is_outside) = (self.world.profile.rotates, key == self.world.profile.keys);
+        let share = if is_outside || rotates { 0.6 } else { 0.08 };
+        if self.draw(|random| random.chance(share)) {
+            return Kind::Recorded(self.rotation(key, is_outside));
+        }
+        if is_outside {
+            return if self.draw(|random| random.chance(0.7)) { Kind::Read } else { Kind::Versions };
+        }
         let known = self.known.borrow().get(key).copied().unwrap_or_default();
         let some = self.draw(|random| random.between(1, known.max(1)));
         match self.draw(|random| random.below(100)) {
@@ -104,11 +118,53 @@ impl User {
         }
     }
 
+    /// A recorded rotation, or one that was left.
+    fn rotation(&self, key: usize, applied: bool) -> Recorded {
+        let random = &mut self.random.borrow_mut();
+        let history = self.world.history.borrow();
+        // Where leases end, another rotation does it as well, if it is of the same kind.
+        let (resumes, given, whole) = if self.world.profile.lingers { (0.3, 0.15, 0.15) } else { (0.7, 0.4, 0.5) };
+        let resumed = random.chance(resumes).then(|| rotations::to_resume(&history, &name_of(key), random)).flatten();
+        match resumed {
+            Some(left) => left.resumed(&self.client),
+            None => Recorded::begin(&self.client, random.chance(given), random.chance(whole), applied),
+        }
+    }
+
+    /// Resumes a rotation that was left, now that everything was mended.
+    pub(crate) async fn finish(&self, left: &Recorded, key: usize) {
+        self.perform(Kind::Recorded(left.resumed(&self.client)), key, Some(0)).await;
+    }
+
     /// Carries out one operation and records it. A fresh one is left alone.
     pub(crate) async fn perform(&self, kind: Kind, key: usize, fresh: Option<usize>) {
+        // A rotation has more steps than others.
+        let (is_rotation, profile) = (matches!(kind, Kind::Recorded(_)), &self.world.profile);
+        let last = if is_rotation { 30 } else { 7 };
+        let at_poll = |fault| {
+            let share = match fault {
+                _ if fresh.is_some() => 0.0,
+                Fault::Cancelled if is_rotation && profile.lingers => 0.3,
+                fault => profile.share(fault) * 2.0,
+            };
+            self.draw(|random| if random.chance(share) { Some(random.between(2, last)) } else { None })
+        };
+        let (dropped_at, crashed_at) = (at_poll(Fault::Cancelled), at_poll(Fault::ClientCrash));
+        self.cut(kind, key, fresh, dropped_at, crashed_at).await;
+    }
+
+    /// The same, cut off at a poll where one is named.
+    pub(crate) async fn cut(
+        &self,
+        kind: Kind,
+        key: usize,
+        fresh: Option<usize>,
+        dropped_at: Option<u64>,
+        crashed_at: Option<u64>,
+    ) {
         let world = &self.world;
         let (start, length) = (world.now(), world.log_length());
-        let name = format!("key-{key}");
+        let name = name_of(key);
         let mark = format!("op-{}", world.history.borrow().operations.len());
         let operation = Operation {
             client: self.id,
@@ -119,31 +175,44 @@ impl User {
             end: None,
             start_length: length,
             end_length: length,
-            limit: self.deadline,
+            limit: self.deadline.saturating_add(match &kind {
+                Kind::Recorded(recorded) if recorded.applied => rotations::OUTSIDE,
+                _ => Duration::ZERO,
+            }),
             fresh,
             outcome: Outcome::Running,
         };
         let op = world.history.borrow_mut().begin(operation);
         world.trace(|| format!("op {} of client {}: {kind:?} {name}", op.0, self.id.0));
-        let share = |fault| if fresh.is_some() { 0.0 } else { world.profile.share(fault) };
-        let at_poll = |fault| {
-            let share = share(fault) * 2.0;
-            self.draw(|random| if random.chance(share) { Some(random.between(2, 7)) } else { None })
-        };
+        let outside = Database::new(world, &name);
         let watched = Watched {
             user: self,
             op,
             polls: 0,
-            dropped_at: at_poll(Fault::Cancelled),
-            crashed_at: at_poll(Fault::ClientCrash),
-            work: Box::pin(operations::carry_out(&self.client, &kind, &name, &mark)),
+            dropped_at,
+            crashed_at,
+            work: Box::pin(operations::carry_out(&self.client, &kind, &name, &mark, &outside)),
         };
         let outcome = watched.await;
         match (&outcome, self.known.borrow_mut().get_mut(key)) {
             (Outcome::Read { version, .. }, Some(known)) if kind == Kind::Read => *known = *version,
-            (Outcome::Written { version } | Outcome::Versions { current: version }, Some(known)) => *known = *version,
+            (
+                Outcome::Written { version }
+                | Outcome::Versions { current: version }
+                | Outcome::Rotated { new: version, .. },
+                Some(known),
+            ) => *known = *version,
             (Outcome::Failed("SECRET_NOT_FOUND", _), Some(known)) => *known = 0,
             _ => {}
+        }
+        if let (Kind::Recorded(recorded), Outcome::Rotated { id, .. }) = (&kind, &outcome) {
+            world.note(Notable::RotationMade);
+            if recorded.resumes {
+                world.note(Notable::RotationResumed);
+            }
+            if id != recorded.id() {
+                world.note(Notable::RotationTakenUp);
+            }
         }
         world.end(op, outcome);
     }
@@ -154,7 +223,14 @@ impl User {
             script.left.set(left);
             let pause = self.draw(|random| random.millis(0, world.profile.pause));
             world.executor.sleep(pause).await;
-            let key = self.draw(|random| random.place(world.profile.keys));
+            if world.profile.lingers && self.draw(|random| random.chance(0.3)) {
+                let rest = self.draw(|random| random.millis(30_000, 62_000));
+                world.executor.sleep(rest).await;
+                if world.calm.get() {
+                    break;
+                }
+            }
+            let key = self.draw(|random| random.place(world.profile.all_keys()));
             let kind = self.choose(key);
             let looks_back = kind != Kind::Read && self.draw(|random| random.chance(0.3));
             self.perform(kind, key, None).await;

@@ -1,12 +1,16 @@
 //! What all parts of one run share: time, chance, the cluster, the history, the counts and the trace.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::cluster::node::{Belief, Power};
 use crate::executor::{Executor, TaskId};
 use crate::history::{ClientId, History, Invariant, OpId, Outcome};
+use crate::network::Fate;
 use crate::profile::Profile;
 use crate::random::Random;
 use crate::tally::{Fault, Notable, Tally};
@@ -43,6 +47,10 @@ pub(crate) struct World {
     pub(crate) turn: Cell<usize>,
     /// Which operation runs at this moment.
     pub(crate) current: Cell<Option<OpId>>,
+    /// What a test wants to happen to a request of an operation, after so many others of it.
+    pub(crate) planned: Cell<Option<(OpId, usize, Fate)>>,
+    /// What is outside OpenBao, by the key of its secret: the value that it takes.
+    pub(crate) outside: RefCell<BTreeMap<String, Value>>,
     /// Set when the faults are over.
     pub(crate) calm: Cell<bool>,
     trace: Option<RefCell<Vec<String>>>,
@@ -60,6 +68,8 @@ impl World {
             lives: RefCell::default(),
             turn: Cell::default(),
             current: Cell::new(None),
+            planned: Cell::new(None),
+            outside: RefCell::default(),
             calm: Cell::new(false),
             trace: traced.then(RefCell::default),
         }
@@ -114,6 +124,7 @@ impl World {
             Outcome::Cut | Outcome::Running => Notable::OperationCut,
             Outcome::Failed("CAS_CONFLICT", _) => Notable::OperationConflicted,
             Outcome::Failed("INDETERMINATE", _) => Notable::OperationIndeterminate,
+            Outcome::Failed("ROTATION_IN_PROGRESS", _) => Notable::RotationBusy,
             Outcome::Failed("SECRET_NOT_FOUND" | "SECRET_DELETED" | "SECRET_DESTROYED", _)
             | Outcome::Failed("VERSION_NOT_FOUND" | "VERSION_DELETED" | "VERSION_DESTROYED", _) => {
                 Notable::OperationAbsent
@@ -180,6 +191,9 @@ pub(crate) fn describe(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Read { version, value } => format!("version {version} {value}"),
         Outcome::Written { version } => format!("wrote version {version}"),
+        Outcome::Rotated { id, old, new, is_recorded } => {
+            format!("rotation {id} made version {new} of {old}{}", if *is_recorded { "" } else { ", without a record" })
+        }
         Outcome::Versions { current } => format!("current version {current}"),
         Outcome::Failed(_, text) => text.clone(),
         other => format!("{other:?}"),

@@ -22,6 +22,7 @@ use crate::call::metadata::{self, Changed};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::operation::{Operation, ReadOptions};
+use crate::rules::Rule;
 use crate::secret::SecretValue;
 use crate::session::nodes::NodeId;
 use crate::uri::SecretUri;
@@ -51,6 +52,13 @@ pub(super) struct Found {
     pub current: u64,
 }
 
+impl Found {
+    /// Whether a record that came after this may have been followed by the one that is there now.
+    fn is_overtaken_by(&self, now: &Self) -> bool {
+        now.version > self.version.saturating_add(1) && now.custom.get(KEY) != self.custom.get(KEY)
+    }
+}
+
 /// A record with our lease, written or about to be.
 pub(super) struct Intent {
     pub record: Record,
@@ -66,6 +74,8 @@ pub(super) struct Intent {
 struct Mismatch {
     node: Option<NodeId>,
     version: u64,
+    /// The record may have been written by an attempt before.
+    in_doubt: bool,
 }
 
 impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
@@ -85,12 +95,16 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let mut tried: Option<Intent> = None;
         let mut is_first = true;
         let mut mismatch = None;
-        for _ in 0..ROUNDS {
+        // The metadata as it was when our own beginning may have been recorded.
+        let mut doubt: Option<Found> = None;
+        let mut rounds = 0;
+        while rounds < ROUNDS {
             let found = match self.metadata().await {
                 Err(error) if error.code() == Code::PermissionDenied => return self.unrecorded(error).await,
                 found => found?,
             };
-            self.suspect(mismatch.take(), &found);
+            // Where nothing was changed, only time can tell: a node that is behind catches up.
+            rounds += usize::from(!self.suspect(mismatch.take(), &found));
             let record = self.record_in(&found)?;
             let intent = match tried.take() {
                 // It was written, and the answer was lost.
@@ -100,23 +114,36 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
                 },
                 _ => match self.decide(record, is_first)? {
                     Next::Over(rotated) => return Ok(rotated),
+                    // Another process may have taken ours up, and finished it, before the next one began.
+                    Next::Begin if doubt.as_ref().is_some_and(|before| before.is_overtaken_by(&found)) => {
+                        let reason = "other rotations came in between, and this one may be among what they finished";
+                        return Err(self.error(Code::RotationInProgress, reason));
+                    }
                     Next::Begin => self.intent(None).await?,
                     Next::TakeUp(record) => self.intent(Some(record)).await?,
                 },
             };
             is_first = false;
-            match self.write_record(&found, &intent.record).await {
+            let is_recorded = self.operation.session(|session| session.rules.keep(Rule::IntentIsFirst));
+            let written = if is_recorded { self.write_record(&found, &intent.record).await } else { Ok(None) };
+            match written {
                 Ok(None) => {
-                    let found = Found { version: found.version.saturating_add(1), ..found };
+                    let found = Found { version: found.version.saturating_add(u64::from(is_recorded)), ..found };
                     if let Some(rotated) = self.go_on(found, intent).await? {
                         return Ok(rotated);
                     }
                 }
                 // It may be this very record, whose answer was lost; or another process was quicker.
                 Ok(Some(was)) => {
+                    if was.in_doubt && intent.is_new {
+                        doubt.get_or_insert(found);
+                    }
+                    let in_doubt = was.in_doubt;
                     (tried, mismatch) = (Some(intent), Some(was));
                     if !self.operation.pause().await {
-                        break;
+                        let reason = "no time was left to see why the metadata is said to be at another version";
+                        let error = self.error(Code::DeadlineExceeded, reason);
+                        return Err(if in_doubt { error.into_indeterminate() } else { error });
                     }
                 }
                 Err(error) if error.code() == Code::PermissionDenied => return self.unrecorded(error).await,
@@ -140,6 +167,8 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
             Decision::Begin => Ok(Next::Begin),
             Decision::TakeUp(record) => Ok(Next::TakeUp(record)),
             Decision::Over(record) if record.phase == Phase::Finished => Ok(Next::Over(rotated(&record))),
+            Decision::Over(record) if record.phase == Phase::Unclear => Err(self
+                .error(Code::Indeterminate, "the rotation was given up, and whether it made a version can't be said")),
             Decision::Over(_) => {
                 let reason = "the rotation was given up: another writer came first, or it could not be applied";
                 Err(self.error(Code::CasConflict, reason))
@@ -222,7 +251,7 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let mut value = None;
         if held.version() == record.base {
             let new = self.rotation.new_value(&client.host, self.uri, readable(&held))?;
-            if self.rotation.given().is_none() {
+            if self.rotation.given().is_none() && !self.is_known_by_stage(&record) {
                 record.mark(new.expose());
             }
             value = Some(new);
@@ -237,17 +266,19 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let call = metadata::replace_custom(self.at, &custom, found.version)?;
         Ok(match self.operation.once(&call).await? {
             (Changed::Done, _) => None,
-            (Changed::Mismatch, exchange) => Some(Mismatch { node: exchange.node(), version: found.version }),
+            (Changed::Mismatch, exchange) => {
+                Some(Mismatch { node: exchange.node(), version: found.version, in_doubt: exchange.in_doubt() })
+            }
         })
     }
 
     /// A mismatch was false where the metadata is still at the version that it was said not to be at.
-    fn suspect(&self, mismatch: Option<Mismatch>, found: &Found) {
-        if let Some(Mismatch { node: Some(node), version }) = mismatch
-            && version == found.version
-        {
+    fn suspect(&self, mismatch: Option<Mismatch>, found: &Found) -> bool {
+        let is_false = mismatch.as_ref().is_some_and(|mismatch| mismatch.version == found.version);
+        if let Some(node) = mismatch.and_then(|mismatch| mismatch.node).filter(|_| is_false) {
             self.operation.session(|session| session.nodes.suspect(node));
         }
+        is_false
     }
 
     /// The lease is ours. None where another process's rotation is over now, and ours begins.
@@ -256,6 +287,7 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let is_left = record.op != self.rotation.op;
         let (phase, result) = match self.carry_out(intent).await {
             Outcome::Made => (Phase::Finished, Ok(())),
+            Outcome::GivenUp(error) if error.code() == Code::Indeterminate => (Phase::Unclear, Err(error)),
             Outcome::GivenUp(error) => (Phase::Abandoned, Err(error)),
             Outcome::Open(error) => return Err(error),
         };
@@ -273,6 +305,12 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
             Err(error) if is_left && error.code() != Code::RotationFailed => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether another process's value is known here only where it is staged: it was given, or ours is, which is not
+    /// for that rotation.
+    pub fn is_known_by_stage(&self, record: &Record) -> bool {
+        record.op != self.rotation.op && (record.marks.is_empty() || self.rotation.given().is_some())
     }
 
     /// Whether the lease is over, so that another process may be at work.

@@ -26,6 +26,8 @@ pub(super) enum Phase {
     Finished,
     /// It was given up: another writer came first, or what is outside OpenBao could not be changed.
     Abandoned,
+    /// It was given up, and whose the version is that follows the base can't be said.
+    Unclear,
 }
 
 /// One rotation. It fits well into the 512 bytes that OpenBao allows.
@@ -107,7 +109,11 @@ pub(super) fn decide(record: Option<Record>, rotator: Rotator<'_>, now: Duration
         // What is outside may have its value already, which only the stage knows.
         record if record.applied && !(is_same_key && rotator.applies) => Decision::Left(record),
         record if record.applied => Decision::TakeUp(record),
-        record if is_same_key && !rotator.applies && !rotator.has_value => Decision::TakeUp(record),
+        // Its value is known where it was generated; one that was given is its owner's, who must not be told that
+        // another one was brought in for it.
+        record if is_same_key && !rotator.applies && !rotator.has_value && !record.marks.is_empty() => {
+            Decision::TakeUp(record)
+        }
         // It has changed nothing, or made a version that ours follows.
         _ => Decision::Begin,
     }
@@ -219,6 +225,8 @@ mod tests {
         ] {
             assert_eq!(decide(Some(left.clone()), unlike, at(100)), Decision::Begin);
         }
+        let given = Record { marks: Vec::new(), ..left.clone() };
+        assert_eq!(decide(Some(given), rotator(), at(100)), Decision::Begin);
         let applied = Record { applied: true, ..left };
         for unlike in [rotator(), Rotator { of: 8, applies: true, ..rotator() }] {
             assert_eq!(decide(Some(applied.clone()), unlike, at(100)), Decision::Left(applied.clone()));

@@ -168,7 +168,8 @@ impl<H: Host> Client<H> {
     ///
     /// The intent is recorded in `custom_metadata` before anything is changed, and the end afterwards. A
     /// rotation of the same key that another process left is taken up where its lease is over (the deadline
-    /// and 30 s), and finished under its own operation id. Where the token may not change the metadata, the
+    /// and 30 s), and finished under its own operation id; one whose value was given to that process, and is not
+    /// known here, is left for the one that is asked for. Where the token may not change the metadata, the
     /// rotation is carried out without a record, and the result says so.
     ///
     /// End points: `GET` and `POST mount/metadata/path`, `GET` and `POST mount/data/path`.

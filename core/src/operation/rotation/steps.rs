@@ -40,8 +40,16 @@ impl<H: Host, A: Apply> Protocol<'_, H, A> {
         let Intent { record, is_new, held, value } = intent;
         let Some(mut value) = value else { return self.settle(&record).await };
         if let Some((stage, _)) = &self.outside {
-            value = match stage.value(self.operation, &record.op, value).await {
-                Ok(value) => value,
+            let staged = match self.is_known_by_stage(&record) {
+                true => stage.staged(self.operation, &record.op).await,
+                false => stage.value(self.operation, &record.op, value).await.map(Some),
+            };
+            value = match staged {
+                Ok(Some(value)) => value,
+                // So nothing outside was changed for it.
+                Ok(None) => {
+                    return Outcome::GivenUp(self.error(Code::CasConflict, "it was left before it did anything"));
+                }
                 // Nothing was touched, and nothing will be.
                 Err(error) if is_new && is_certain(&error) && error.code() != Code::RotationInProgress => {
                     return Outcome::GivenUp(error);
@@ -134,9 +142,8 @@ impl<H: Host, A: Apply> Protocol<'_, H, A> {
         // Another process may hold the lease by now, and have written a value of its own.
         match self.record_in(&found) {
             Ok(Some(theirs)) if theirs.op == record.op && theirs.phase == Phase::Finished => return Whose::Ours,
-            Ok(Some(theirs)) if theirs.op == record.op && self.is_lost(record, &theirs) => {
-                return Whose::Open(self.late());
-            }
+            // Also where the next rotation has begun by now.
+            Ok(Some(theirs)) if self.is_lost(record, &theirs) => return Whose::Open(self.late()),
             _ => {}
         }
         let follower = record.base.saturating_add(1);
@@ -151,6 +158,7 @@ impl<H: Host, A: Apply> Protocol<'_, H, A> {
                 Ok(false) => {
                     Whose::Others(self.error(Code::CasConflict, format!("version {follower} is another writer's")))
                 }
+                Err(error) if error.code() == Code::Indeterminate => Whose::Lost(error),
                 Err(error) => Whose::Open(error),
             },
             Ok(_) => Whose::Lost(self.error(
@@ -175,6 +183,9 @@ impl<H: Host, A: Apply> Protocol<'_, H, A> {
         }
         if value.is_some() || !record.marks.is_empty() {
             return Ok(false);
+        }
+        if self.is_known_by_stage(record) {
+            return Err(self.error(Code::Indeterminate, "the value that was given to another process is not known"));
         }
         // A value was given to a process that is gone, and is not known here: so much is known that it
         // changed no other key.

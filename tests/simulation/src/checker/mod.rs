@@ -5,13 +5,16 @@
 //! the log. Each check has a hand-made history in the tests that breaches it.
 
 mod reads;
-mod timeline;
+mod rotations;
+pub(crate) mod timeline;
 mod writes;
 
 use crate::cluster::{Entry, Era};
-use crate::history::{History, Invariant, Operation, Violation};
+use crate::history::{History, Invariant, Kind, Operation, Violation};
 use crate::network::SLACK;
 use crate::world::World;
+#[cfg(test)]
+pub(crate) use rotations::outside;
 use timeline::Timeline;
 
 /// Every invariant: whether core is expected to keep it already, its name, and what it says. One that it
@@ -45,6 +48,15 @@ const TABLE: &[(Invariant, bool, &str, &str)] = &[
     (Invariant::WaitPastDeadline, true, "wait-past-deadline", "no wait reaches beyond it"),
     (Invariant::NoAgreement, true, "no-agreement", "when all is mended, every client reads what is there"),
     (Invariant::NeverSettles, true, "never-settles", "and a read that follows another is one request again"),
+    (Invariant::RotatedTwice, true, "rotated-twice", "one operation id makes one version, whoever goes on with it"),
+    (Invariant::IntentLast, true, "intent-last", "the intent is recorded before the version is made"),
+    (Invariant::RotationLost, true, "rotation-lost", "the version that a rotation reports is there and is its own"),
+    (Invariant::FalseFinish, true, "false-finish", "so is that of a rotation that is recorded as finished"),
+    (Invariant::OtherValue, true, "other-value", "and it holds the value that was given"),
+    (Invariant::RotationForgotten, true, "rotation-forgotten", "a rotation that is recorded can be resumed"),
+    (Invariant::FalseBusy, true, "false-busy", "a rotation under way is one that is recorded"),
+    (Invariant::NeverFinished, true, "never-finished", "when all is mended, every rotation comes to its end"),
+    (Invariant::OutsideDiffers, true, "outside-differs", "and what is outside has the value of the secret"),
 ];
 
 impl Invariant {
@@ -99,6 +111,7 @@ pub(crate) fn check(world: &World, all: bool) -> Vec<Violation> {
     let alive = |op: &Operation| lives.get(op.client.0).is_some_and(|life| !life.dead);
     let mut found = judge(&case);
     found.extend(endings(&case, alive));
+    found.extend(rotations::outside(&case, &world.outside.borrow(), &world.tally.borrow()));
     found.extend(history.violations.iter().cloned());
     found.retain(|violation| all || violation.invariant.is_expected());
     let old = reads::old_epochs(&case);
@@ -111,6 +124,7 @@ pub(crate) fn judge(case: &Case<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     reads::check(case, &mut found);
     writes::check(case, &mut found);
+    rotations::check(case, &mut found);
     refusals(case, &mut found);
     agreement(case, &mut found);
     found
@@ -164,7 +178,8 @@ fn agreement(case: &Case<'_>, found: &mut Vec<Violation>) {
     let last = case.log.len().saturating_sub(1);
     // A token that was given to a client may have been revoked for good.
     let has_token = |op: &Operation| op.code() != Some("AUTHENTICATION_FAILED");
-    for (id, op) in case.operations().filter(|(_, op)| op.fresh.is_some() && has_token(op)) {
+    let is_read = |op: &Operation| op.fresh.is_some() && !matches!(op.kind, Kind::Recorded(_));
+    for (id, op) in case.operations().filter(|(_, op)| is_read(op) && has_token(op)) {
         if !case.timeline.shows(case.log, &op.key, last, &op.kind, &op.outcome) {
             found.push(violation(Invariant::NoAgreement, id, op, "the cluster holds something else"));
         }

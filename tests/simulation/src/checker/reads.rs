@@ -98,6 +98,11 @@ fn seen(case: &Case<'_>, id: usize, op: &Operation) -> Option<Floor> {
             let place = case.made_by(id).find(|(.., entry)| matches!(entry.effect, Effect::Wrote { .. }))?.0;
             Some(Floor { place, deleted: false })
         }
+        Outcome::Rotated { new, .. } => {
+            let is_it = |effect: &Effect| matches!(effect, Effect::Wrote { key, version, .. } if *key == op.key && *version == new);
+            let place = case.log.iter().take(op.end_length).position(|entry| is_it(&entry.effect))?;
+            Some(Floor { place, deleted: false })
+        }
         // Before 2.7 nothing that a client sees tells how far a node is that has deleted.
         // Where it was sent twice, the answer may be of the other one, which found nothing to do.
         Outcome::Done if case.era == Era::Indexed && changes(case, id) == 1 => {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::Entry;
-use crate::cluster::effect::Effect;
+use crate::cluster::effect::{Effect, Record};
 use crate::history::{Kind, Outcome};
 
 /// How many versions OpenBao keeps where nothing says otherwise.
@@ -29,12 +29,17 @@ struct State {
     oldest: u64,
     max: u64,
     versions: BTreeMap<u64, Version>,
+    /// The entries that wrote its versions, those that were pruned too.
+    made: Vec<usize>,
+    /// The record of the last rotation.
+    record: Option<Record>,
 }
 
 impl State {
     fn add(&mut self, number: u64, entry: usize) {
         self.exists = true;
         self.current = number;
+        self.made.push(entry);
         self.versions.insert(number, Version { entry, deleted: false, destroyed: false });
         let max = if self.max == 0 { DEFAULT_VERSIONS } else { self.max };
         if self.current - self.oldest >= max {
@@ -58,9 +63,10 @@ impl State {
             Effect::Undeleted { versions, .. } => self.change(versions, |version| version.deleted = false),
             Effect::Destroyed { versions, .. } => self.change(versions, |version| version.destroyed = true),
             Effect::Gone { .. } => *self = Self { epoch: place, ..Self::default() },
-            Effect::Metadata { max_versions, .. } => {
+            Effect::Metadata { max_versions, record, .. } => {
                 self.exists = true;
                 self.max = max_versions.unwrap_or(self.max);
+                self.record = record.clone().or_else(|| self.record.take());
             }
             Effect::Setup | Effect::Restored { .. } | Effect::LoggedIn { .. } | Effect::Other => {}
         }
@@ -97,6 +103,16 @@ impl Timeline {
     /// The epoch of a key after an entry of the log.
     pub(crate) fn epoch(&self, key: &str, place: usize) -> usize {
         self.at(key, place).map_or(0, |state| state.epoch)
+    }
+
+    /// The entries that wrote the versions that a key has had, in this life of it, after an entry of the log.
+    pub(crate) fn made(&self, key: &str, place: usize) -> &[usize] {
+        self.at(key, place).map_or(&[], |state| &state.made)
+    }
+
+    /// The record of the last rotation of a key after an entry of the log.
+    pub(crate) fn record(&self, key: &str, place: usize) -> Option<&Record> {
+        self.at(key, place)?.record.as_ref()
     }
 
     /// The newest version of a key after an entry of the log, 0 where there was none.

@@ -4,6 +4,38 @@
 use baokit_devserver::model::{Request, Response};
 use serde_json::Value;
 
+/// How far a rotation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Begun,
+    Finished,
+    Abandoned,
+}
+
+/// The record of a rotation, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// The operation id.
+    pub(crate) id: String,
+    /// The version that was the newest when it began.
+    pub(crate) base: u64,
+    pub(crate) phase: Phase,
+}
+
+impl Record {
+    /// The one that a change of the metadata brings.
+    pub(crate) fn in_body(body: &Value) -> Option<Self> {
+        let text = body.pointer("/custom_metadata/baokit_rotation")?.as_str()?;
+        let record: Value = serde_json::from_str(text).ok()?;
+        let phase = match record.get("phase")?.as_str()? {
+            "begun" => Phase::Begun,
+            "finished" => Phase::Finished,
+            _ => Phase::Abandoned,
+        };
+        Some(Self { id: record.get("op")?.as_str()?.to_owned(), base: record.get("base")?.as_u64()?, phase })
+    }
+}
+
 /// One change of the cluster's state.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Effect {
@@ -34,10 +66,11 @@ pub(crate) enum Effect {
     Gone {
         key: String,
     },
-    /// Its metadata; with a new limit of its versions where one is given.
+    /// Its metadata; with a new limit of its versions, and a new record of its rotation, where one is given.
     Metadata {
         key: String,
         max_versions: Option<u64>,
+        record: Option<Record>,
     },
     /// The state became again what it was after so many entries of the log.
     Restored {
@@ -78,7 +111,11 @@ impl Effect {
             "undelete" => Self::Undeleted { key, versions: versions().unwrap_or_default() },
             "destroy" => Self::Destroyed { key, versions: versions().unwrap_or_default() },
             "metadata" if delete => Self::Gone { key },
-            "metadata" => Self::Metadata { key, max_versions: at(&body, "/max_versions").as_u64() },
+            "metadata" => Self::Metadata {
+                key,
+                max_versions: at(&body, "/max_versions").as_u64(),
+                record: Record::in_body(&body),
+            },
             _ => Self::Other,
         }
     }

@@ -9,20 +9,20 @@ use crate::cluster::effect::Effect;
 use crate::cluster::{Entry, Era};
 use crate::history::{ClientId, History, Invariant, Kind, OpId, Operation, Outcome};
 
-const KEY: &str = "key-0";
-const ME: ClientId = ClientId(0);
+pub(super) const KEY: &str = "key-0";
+pub(super) const ME: ClientId = ClientId(0);
 const OTHER: ClientId = ClientId(1);
 
 /// A log and a history that are told one event after another.
-struct Story {
+pub(super) struct Story {
     era: Era,
     now: Duration,
-    log: Vec<Entry>,
-    history: History,
+    pub(super) log: Vec<Entry>,
+    pub(super) history: History,
 }
 
 impl Story {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let log = vec![Entry { at: Duration::ZERO, by: None, effect: Effect::Setup }];
         Self { era: Era::Indexed, now: Duration::ZERO, log, history: History::default() }
     }
@@ -32,7 +32,7 @@ impl Story {
         self.now
     }
 
-    fn begin(&mut self, client: ClientId, kind: Kind) -> OpId {
+    pub(super) fn begin(&mut self, client: ClientId, kind: Kind) -> OpId {
         let (start, mark) = (self.tick(), format!("op-{}", self.history.operations.len()));
         let length = self.log.len();
         self.history.begin(Operation {
@@ -50,33 +50,33 @@ impl Story {
         })
     }
 
-    fn end(&mut self, op: OpId, outcome: Outcome) {
+    pub(super) fn end(&mut self, op: OpId, outcome: Outcome) {
         let now = self.tick();
         self.history.end(op, now, self.log.len(), outcome);
     }
 
     /// An entry of the log, made by a new request of this operation, or by somebody else.
-    fn entry(&mut self, op: Option<OpId>, cas: Option<u64>, effect: Effect) {
+    pub(super) fn entry(&mut self, op: Option<OpId>, cas: Option<u64>, effect: Effect) {
         let (at, by) = (self.tick(), op.map(|op| self.history.send(Some(op), cas, false, None)));
         self.log.push(Entry { at, by, effect });
     }
 
-    fn wrote(&mut self, op: Option<OpId>, version: u64, value: Value) {
+    pub(super) fn wrote(&mut self, op: Option<OpId>, version: u64, value: Value) {
         self.entry(op, Some(version - 1), Effect::Wrote { key: KEY.to_owned(), version, value });
     }
 
     /// A foreign write.
-    fn foreign(&mut self, version: u64) {
+    pub(super) fn foreign(&mut self, version: u64) {
         self.wrote(None, version, json!({ "w": format!("foreign-{version}") }));
     }
 
     /// A whole operation that nothing is committed for.
-    fn tell(&mut self, client: ClientId, kind: Kind, outcome: Outcome) {
+    pub(super) fn tell(&mut self, client: ClientId, kind: Kind, outcome: Outcome) {
         let op = self.begin(client, kind);
         self.end(op, outcome);
     }
 
-    fn breaches(&self) -> Vec<Invariant> {
+    pub(super) fn breaches(&self) -> Vec<Invariant> {
         let case = Case::new(self.era, &self.log, &self.history);
         judge(&case).into_iter().map(|violation| violation.invariant).collect()
     }
@@ -86,7 +86,7 @@ fn read(version: u64) -> Outcome {
     Outcome::Read { version, value: json!({ "w": format!("foreign-{version}") }) }
 }
 
-fn failed(code: &'static str) -> Outcome {
+pub(super) fn failed(code: &'static str) -> Outcome {
     Outcome::Failed(code, String::new())
 }
 
@@ -338,7 +338,7 @@ fn an_operation_is_over_at_its_deadline() {
 #[test]
 fn versions_beyond_the_limit_are_pruned() {
     let mut story = Story::new();
-    story.entry(None, None, Effect::Metadata { key: KEY.to_owned(), max_versions: Some(1) });
+    story.entry(None, None, Effect::Metadata { key: KEY.to_owned(), max_versions: Some(1), record: None });
     story.foreign(1);
     story.foreign(2);
     story.tell(ME, Kind::Read, read(2));

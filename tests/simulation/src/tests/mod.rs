@@ -5,4 +5,6 @@ mod executor;
 mod facts;
 mod histories;
 mod host;
+mod judged;
+mod rotation;
 mod seeds;
