@@ -19,7 +19,7 @@ impl Watch {
         Self { core, watch }
     }
 
-    /// The time from one look to the next: 30 s by default, 1 s at least, spread by a quarter either way.
+    /// The time from one look to the next: 30 s by default, 1 s to a week, spread by a quarter either way.
     #[must_use]
     pub fn every(self, interval: Duration) -> Self {
         Self { watch: self.watch.every(interval), ..self }
@@ -34,7 +34,8 @@ impl Watch {
     /// # Errors
     /// What can't be mended by waiting: [`PermissionDenied`](crate::Code::PermissionDenied),
     /// [`AuthenticationFailed`](crate::Code::AuthenticationFailed),
-    /// [`MountNotFound`](crate::Code::MountNotFound), [`ClientClosed`](crate::Code::ClientClosed). It may be
+    /// [`MountNotFound`](crate::Code::MountNotFound), [`UnsupportedEngine`](crate::Code::UnsupportedEngine),
+    /// [`MalformedAnswer`](crate::Code::MalformedAnswer), [`ClientClosed`](crate::Code::ClientClosed). It may be
     /// called again after that.
     pub async fn next(&mut self) -> Result<Version> {
         self.core.next_version(&mut self.watch).await

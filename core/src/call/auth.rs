@@ -53,7 +53,7 @@ fn grant(spec: &Spec, answer: Answer) -> Result<Grant> {
     });
     let grant = grant.map_err(|error| match error.code() {
         Code::AuthenticationFailed if in_doubt => {
-            error.because("the answer to an earlier try was lost: a secret id that may be used once is spent by it")
+            error.because("an earlier try may have been carried out: a secret id that may be used once is spent by it")
         }
         _ => error,
     })?;

@@ -384,6 +384,9 @@ impl Attempt {
             Some(Noted::OtherCluster) => session.floors.clear(),
             _ => {}
         }
+        if said.is_none() {
+            session.quota.earn();
+        }
         // A standby refuses by what it has, and finds nothing without a leader too.
         self.served(session, if said.is_none() { self.spec.lane() } else { Lane::Read });
         if said.is_some_and(Said::may_be_late) && self.awaits_confirmation(session) {
@@ -436,7 +439,13 @@ impl Attempt {
         self.tls_failures = if error.code() == Code::TlsFailed { self.tls_failures + 1 } else { 0 };
         self.in_doubt |= executed == Executed::Maybe;
         let is_silent = error.code() == Code::DeadlineExceeded;
-        self.silences += usize::from(is_silent && self.is_hasty);
+        if is_silent && self.is_hasty {
+            self.silences += 1;
+            if self.silences >= session.nodes.len() {
+                // It may be that they are slow and not dead: until answers show how long they take, all have time.
+                session.nodes.took(TRY_LIMIT);
+            }
+        }
         // A try that the deadline cut short says less than the one before it.
         let cut_short = now >= self.deadline && error.code() == Code::DeadlineExceeded;
         if !cut_short || self.cause.is_none() {
@@ -444,12 +453,7 @@ impl Attempt {
         }
         if let Some(node) = self.node.filter(|_| self.is_telling()) {
             session.nodes.failed(node);
-            let is_fair = match self.is_hasty {
-                // It was left for another node, unless there is none.
-                true => !session.nodes.has_healthy(),
-                false => now.saturating_sub(self.sent) >= FAIR_TRY,
-            };
-            if is_down || (is_silent && is_fair) {
+            if is_down || (is_silent && now.saturating_sub(self.sent) >= FAIR_TRY) {
                 let why = (self.cause.as_ref().map_or(Code::NoLeader, Error::code), Some(node));
                 session.recovery.failed(self.spec.lane(), now, session.nodes.len(), why);
             }

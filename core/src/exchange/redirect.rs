@@ -49,6 +49,7 @@ impl Attempt {
         match found {
             Some(node) if !self.asked.contains(&node) && may_follow => {
                 self.in_doubt = true;
+                session.recovery.spend();
                 self.send(session, now, node)
             }
             Some(_) if !may_follow => {

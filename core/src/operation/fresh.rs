@@ -17,6 +17,7 @@ use crate::exchange::Exchange;
 use crate::rules::Rule;
 use crate::session::floors::{Floor, Sighting};
 use crate::session::nodes::NodeId;
+use crate::session::recovery::Lane;
 
 /// How long OpenBao keeps a wrapped answer, in seconds. It is unwrapped at once.
 const WRAP_SECONDS: u64 = 60;
@@ -180,7 +181,7 @@ impl<H: Host> Operation<'_, H> {
                 if let Some(read) = self.at_leader(spec, &mut rounds, &mut last).await? {
                     return Ok(read);
                 }
-                // No node answers: the wrapped read waits for the end of that, together with all others.
+                // None leads: the wrapped read waits for the end of that, together with all who need the leader.
                 continue;
             }
             if answer.is_of_gone() {
@@ -209,7 +210,7 @@ impl<H: Host> Operation<'_, H> {
     /// Reads at the leader itself, for what leaves nothing to wrap: a node that can store something of
     /// ours leads at that moment, and its own answer after that is not stale.
     ///
-    /// None where no node answers at all; `last` says why it is not had yet. Behind one address it is a
+    /// None where no node leads, nor has a leader; `last` says why it is not had yet. Behind one address it is a
     /// connection that has to lead there, so others are tried; where the host can't close one, what is
     /// missing for a second is missing.
     async fn at_leader(
@@ -228,7 +229,10 @@ impl<H: Host> Operation<'_, H> {
                 let probe = wrapping::probe(WRAP_SECONDS)?.spec;
                 let read = match self.carry_out_in(probe, Some(node), self.within(limit), false).await {
                     Ok((answer, _)) if answer.is_success() => {
-                        self.session(|session| session.nodes.acknowledged(node));
+                        self.session(|session| {
+                            session.nodes.acknowledged(node);
+                            session.recovery.served(Lane::Leader);
+                        });
                         self.carry_out_in(spec.clone(), Some(node), self.within(LEADER_LIMIT), false).await
                     }
                     Ok((answer, exchange)) => {
@@ -256,14 +260,15 @@ impl<H: Host> Operation<'_, H> {
             if refusals == count || !self.pause().await {
                 return Err(last.clone());
             }
-            if silent == count {
-                return Ok(None);
-            }
             if count == 1 && self.client.host.closes_connections() {
                 // Whatever it says: another node may be behind the next connection.
                 let _ = self.carry_out_in(sys::closing().spec, None, self.deadline, false).await;
             } else if count == 1 && *rounds >= ROUNDS {
                 return self.carry_out(spec.clone()).await.map(Some);
+            } else if silent == count {
+                let (now, why) = (self.client.host.now().monotonic, (last.code(), None));
+                self.session(|session| session.recovery.failed(Lane::Leader, now, count, why));
+                return Ok(None);
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::call::kv2::{Address, Version};
 use crate::drive::{Host, within};
 use crate::error::{Code, Error, Result};
 use crate::session::Session;
-use crate::session::watches::{Glance, Look, Turn};
+use crate::session::watches::{Glance, Look, Turn, Watcher};
 use crate::uri::tenant::TenantUri;
 
 /// How long from one look to the next, where nothing else is said.
@@ -18,6 +18,9 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 /// The shortest interval: a secret that has to be newer than that is read.
 const SHORTEST: Duration = Duration::from_secs(1);
+
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How much longer than an operation a look may take before another takes it over.
 const GRACE: Duration = Duration::from_secs(1);
@@ -35,10 +38,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The time from one look to the next: 30 s by default, 1 s at least, spread by a quarter either way.
+    /// The time from one look to the next: 30 s by default, 1 s to a week, spread by a quarter either way.
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
-        self.interval = interval.max(SHORTEST);
+        self.interval = interval.clamp(SHORTEST, LONGEST);
         self
     }
 
@@ -93,13 +96,16 @@ impl<H: Host> Client<H> {
     ///
     /// # Errors
     /// What can't be mended by waiting: [`Code::PermissionDenied`], [`Code::AuthenticationFailed`],
-    /// [`Code::MountNotFound`], [`Code::ClientClosed`]. It may be called again after that.
+    /// [`Code::MountNotFound`], [`Code::UnsupportedEngine`], [`Code::MalformedAnswer`],
+    /// [`Code::ClientClosed`]. It may be called again after that.
     pub async fn next_version(&self, watch: &mut Watch) -> Result<Version> {
         let limit = self.settings.deadline().saturating_add(GRACE);
         loop {
             let now = self.host.now().monotonic;
             let (is_closed, turn) = self.shared.with(|session| {
-                (session.closed, session.watches.turn(&watch.key, watch.heard, now, watch.interval, limit))
+                let seen = session.floors.at(&watch.key).version;
+                let watcher = Watcher { heard: watch.heard, seen, interval: watch.interval, limit };
+                (session.closed, session.watches.turn(&watch.key, watcher, now))
             });
             if is_closed {
                 return Err(Error::new(Code::ClientClosed).about(watch.uri.uri().to_string()));
@@ -111,7 +117,8 @@ impl<H: Host> Client<H> {
                     }
                 }
                 Turn::Look(look) => self.look(look, watch).await?,
-                Turn::Wait(until) | Turn::Join(until) => self.pass(until.saturating_sub(now), watch).await,
+                Turn::Wait(until) => self.pass(until.saturating_sub(now), watch, false).await,
+                Turn::Join(until) => self.pass(until.saturating_sub(now), watch, true).await,
             }
         }
     }
@@ -128,8 +135,9 @@ impl<H: Host> Client<H> {
             Err(error) if error.is_retryable() || error.code() == Code::StaleRead => (None, Ok(())),
             Err(error) => (None, Err(error)),
         };
-        let next = self.host.now().monotonic.saturating_add(self.spread(watch.interval));
-        self.shared.with(|session| session.watches.looked(looking.look, glance, next));
+        let now = self.host.now().monotonic;
+        let next = now.saturating_add(self.spread(watch.interval));
+        self.shared.with(|session| session.watches.looked(looking.look, glance, now, next));
         result
     }
 
@@ -141,9 +149,9 @@ impl<H: Host> Client<H> {
     }
 
     /// Waits so long, or until there is something to do: another who watches more closely may look before.
-    async fn pass(&self, wait: Duration, watch: &Watch) {
+    async fn pass(&self, wait: Duration, watch: &Watch, joined: bool) {
         if self.host.wakes_across_tasks() {
-            let has_moved = |session: &Session| session.watches.has_moved(&watch.key, watch.heard);
+            let has_moved = |session: &Session| session.watches.has_moved(&watch.key, watch.heard, joined);
             within(&self.host, wait, self.shared.until(has_moved)).await;
         } else {
             self.host.sleep(wait.min(SHORTEST)).await;

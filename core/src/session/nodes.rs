@@ -16,7 +16,8 @@ const MAX_RANK: u8 = 3;
 ///
 /// A node that answered what the leader would not is suspect: a leader that slept through an election
 /// goes on answering for minutes, a removed node without end. It is asked when no other is left that did
-/// not fail, until it acknowledges a write, which takes a leader.
+/// not fail, until it acknowledges a write under check-and-set, which takes a leader, or a strong read
+/// shows that it was right.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     list: Vec<Node>,
@@ -60,11 +61,6 @@ impl Nodes {
         let id = self.order.first().copied()?;
         self.put_last(id);
         Some(id)
-    }
-
-    /// Whether there is one that neither failed nor is suspect.
-    pub fn has_healthy(&self) -> bool {
-        self.order.iter().any(|id| self.rank(*id) == 0)
     }
 
     /// An answer took so long.

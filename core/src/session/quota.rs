@@ -1,5 +1,5 @@
 //! The retry quota of one client: what fails for one operation in ten thousand may be sent again at
-//! once; what fails for all must not double the load of a cluster that has too much of it already.
+//! once, and as often as others are served; what fails for all must not double the load of a cluster that has too much of it already.
 
 use std::time::Duration;
 
@@ -24,6 +24,11 @@ impl Default for Quota {
 }
 
 impl Quota {
+    /// A request was served, so that one more may be made: when an outage is over, those who waited get through.
+    pub fn earn(&mut self) {
+        self.left = BURST.min(self.left + 1);
+    }
+
     /// Takes one retry, or says how long to wait for it.
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
         let passed = now.saturating_sub(self.counted);

@@ -104,6 +104,13 @@ impl Recovery {
         }
     }
 
+    /// A probe was followed by a second request, to where it was redirected: the next one comes later.
+    pub fn spend(&mut self) {
+        if self.read.is_some() || self.leader.is_some() {
+            self.next_probe = self.next_probe.saturating_add(PACE);
+        }
+    }
+
     /// Why nobody may ask at the moment, and which node said so.
     pub fn reason(&self, lane: Lane) -> Option<(Code, Option<NodeId>)> {
         let gate = match lane {

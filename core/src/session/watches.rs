@@ -22,12 +22,25 @@ struct Watched {
     key: Box<str>,
     /// What the last look showed, and which one it was.
     glance: Option<(u64, Glance)>,
-    /// When the next look is due.
+    /// When the last look ended, and when the next one is due.
+    last: Duration,
     next: Duration,
     /// The look that is under way, and until when it is waited for.
     flight: Option<(Look, Duration)>,
     /// Until when it is remembered.
     until: Duration,
+}
+
+/// Who watches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watcher {
+    /// The last look that it has heard of, 0 for none.
+    pub heard: u64,
+    /// The newest version that the client has seen.
+    pub seen: u64,
+    pub interval: Duration,
+    /// After so long a look is lost.
+    pub limit: Duration,
 }
 
 /// What a watcher has to do.
@@ -53,22 +66,33 @@ pub(crate) struct Watches {
 
 impl Watches {
     /// What one who has heard of `heard` does now. A look is lost after so long a time.
-    pub fn turn(&mut self, key: &str, heard: u64, now: Duration, interval: Duration, limit: Duration) -> Turn {
+    ///
+    /// What is older than the version that the client has seen is not told, and looked at anew.
+    pub fn turn(&mut self, key: &str, watcher: Watcher, now: Duration) -> Turn {
+        let Watcher { heard, seen, interval, limit } = watcher;
         let until = now.saturating_add(limit).saturating_add(interval * IDLE_LOOKS);
         let Some(watched) = self.list.iter_mut().find(|watched| *watched.key == *key) else {
             self.list.retain(|watched| now < watched.until);
             self.looks += 1;
             let look = Look(self.looks);
             let flight = Some((look, now.saturating_add(limit)));
-            self.list.push(Watched { key: key.into(), glance: None, next: now, flight, until });
+            self.list.push(Watched { key: key.into(), glance: None, last: now, next: now, flight, until });
             return Turn::Look(look);
         };
         watched.until = watched.until.max(until);
-        if let Some((number, glance)) = watched.glance.as_ref().filter(|(number, _)| *number > heard) {
-            return Turn::Hear(*number, glance.clone());
-        }
         // Who watches more closely than the one that looked last does not wait as long.
-        let next = watched.next.min(now.saturating_add(interval * 2));
+        let mut next = watched.next.min(watched.last.saturating_add(interval * 2));
+        let is_old = |glance: &Glance| glance.as_ref().map_or(0, Version::version) < seen;
+        match &watched.glance {
+            // Who has just come wants to know what is there now.
+            Some((number, glance)) if *number > heard && (heard > 0 || now < next) => {
+                if !is_old(glance) {
+                    return Turn::Hear(*number, glance.clone());
+                }
+                next = now;
+            }
+            _ => {}
+        }
         match watched.flight {
             Some((_, lost)) if now < lost => Turn::Join(lost),
             _ if now < next => Turn::Wait(next),
@@ -82,9 +106,9 @@ impl Watches {
     }
 
     /// A look is over, and the next one is due then. It showed this, or failed.
-    pub fn looked(&mut self, look: Look, glance: Option<Glance>, next: Duration) {
+    pub fn looked(&mut self, look: Look, glance: Option<Glance>, now: Duration, next: Duration) {
         if let Some(watched) = self.end(look) {
-            watched.next = next;
+            (watched.last, watched.next) = (now, next);
             if let Some(glance) = glance {
                 watched.glance = Some((look.0, glance));
             }
@@ -106,11 +130,11 @@ impl Watches {
         Some(watched)
     }
 
-    /// Whether one who waits has something to hear or to do.
-    pub fn has_moved(&self, key: &str, heard: u64) -> bool {
+    /// Whether one who waits has something to hear or to do; or, where it waits for a look, that is over.
+    pub fn has_moved(&self, key: &str, heard: u64, joined: bool) -> bool {
         self.list.iter().find(|watched| *watched.key == *key).is_none_or(|watched| {
             let is_news = watched.glance.as_ref().is_some_and(|(number, _)| *number > heard);
-            is_news || (watched.flight.is_none() && watched.next.is_zero())
+            is_news || (watched.flight.is_none() && (joined || watched.next.is_zero()))
         })
     }
 
@@ -126,8 +150,12 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn watcher(heard: u64, interval: u32) -> Watcher {
+        Watcher { heard, seen: 0, interval: SECOND * interval, limit: 5 * SECOND }
+    }
+
     fn turn(watches: &mut Watches, heard: u64, seconds: u32) -> Turn {
-        watches.turn("s", heard, SECOND * seconds, 10 * SECOND, 5 * SECOND)
+        watches.turn("s", watcher(heard, 10), SECOND * seconds)
     }
 
     #[test]
@@ -135,11 +163,12 @@ mod tests {
         let mut watches = Watches::default();
         let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
         assert_eq!(turn(&mut watches, 0, 1), Turn::Join(5 * SECOND));
-        assert!(!watches.has_moved("s", 0));
-        watches.looked(look, Some(None), 11 * SECOND);
-        assert!(watches.has_moved("s", 0) && watches.take_moved());
+        assert!(!watches.has_moved("s", 0, false));
+        watches.looked(look, Some(None), SECOND, 11 * SECOND);
+        assert!(watches.has_moved("s", 0, false) && watches.take_moved());
         let Turn::Hear(number, None) = turn(&mut watches, 0, 2) else { panic!("it is told") };
         assert_eq!(turn(&mut watches, number, 2), Turn::Wait(11 * SECOND));
+        assert!(watches.has_moved("s", 0, true));
         assert!(matches!(turn(&mut watches, number, 11), Turn::Look(_)));
     }
 
@@ -148,27 +177,44 @@ mod tests {
         let mut watches = Watches::default();
         let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
         watches.abandon(look);
-        assert!(watches.has_moved("s", 0));
+        assert!(watches.has_moved("s", 0, false));
         let Turn::Look(second) = turn(&mut watches, 0, 0) else { panic!("the next looks") };
         assert!(matches!(turn(&mut watches, 0, 4), Turn::Join(..)));
         assert!(matches!(turn(&mut watches, 0, 5), Turn::Look(_)), "it took too long");
-        watches.looked(second, Some(None), SECOND);
+        watches.looked(second, Some(None), SECOND, SECOND);
         assert!(matches!(turn(&mut watches, 0, 6), Turn::Join(..)), "what comes late is left out");
     }
 
     #[test]
-    fn who_watches_closely_does_not_wait_as_long_as_who_does_not() {
+    fn who_watches_closely_does_not_wait_as_long_as_who_does_not_however_often_it_wakes() {
         let mut watches = Watches::default();
-        let Turn::Look(look) = watches.turn("s", 0, SECOND, 100 * SECOND, SECOND) else { panic!("the first looks") };
-        watches.looked(look, Some(None), 100 * SECOND);
-        assert_eq!(watches.turn("s", 1, 2 * SECOND, SECOND, SECOND), Turn::Wait(4 * SECOND));
+        let Turn::Look(look) = watches.turn("s", watcher(0, 100), SECOND) else { panic!("the first looks") };
+        watches.looked(look, Some(None), SECOND, 100 * SECOND);
+        for now in [1, 2] {
+            assert_eq!(watches.turn("s", watcher(1, 1), now * SECOND), Turn::Wait(3 * SECOND));
+        }
+        assert!(matches!(watches.turn("s", watcher(1, 1), 3 * SECOND), Turn::Look(_)));
+    }
+
+    #[test]
+    fn what_is_no_longer_so_is_not_told() {
+        let mut watches = Watches::default();
+        let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
+        watches.looked(look, Some(None), SECOND, 11 * SECOND);
+        assert!(matches!(turn(&mut watches, 0, 10), Turn::Hear(..)));
+        let after_a_write = Watcher { seen: 1, ..watcher(0, 10) };
+        assert!(matches!(watches.turn("s", after_a_write, 2 * SECOND), Turn::Look(_)), "the client has seen more");
+        let mut watches = Watches::default();
+        let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
+        watches.looked(look, Some(None), SECOND, 11 * SECOND);
+        assert!(matches!(turn(&mut watches, 0, 11), Turn::Look(_)), "an hour may have passed for one who comes late");
     }
 
     #[test]
     fn a_secret_that_nobody_asks_about_is_forgotten_when_another_is_watched() {
         let mut watches = Watches::default();
         assert!(matches!(turn(&mut watches, 0, 0), Turn::Look(_)));
-        assert!(matches!(watches.turn("other", 0, 1000 * SECOND, SECOND, SECOND), Turn::Look(_)));
+        assert!(matches!(watches.turn("other", watcher(0, 1), 1000 * SECOND), Turn::Look(_)));
         assert_eq!(watches.list.len(), 1);
     }
 }

@@ -88,8 +88,8 @@ impl<H: Host, A: Apply> Protocol<'_, H, A> {
             Err(error) if error.code() == Code::Indeterminate => Outcome::Open(error),
             Err(error) if error.code() == Code::CasConflict => match self.whose(&record, Some(&value)).await {
                 Whose::Ours => Outcome::Made,
-                Whose::Others(error) => self.undo(&record, old, &data, error).await,
-                Whose::Lost(error) => Outcome::GivenUp(error),
+                // This call's own write was refused for good, whatever became of the version that it lost against.
+                Whose::Others(error) | Whose::Lost(error) => self.undo(&record, old, &data, error).await,
                 Whose::Open(error) => Outcome::Open(error),
             },
             // It was not written, and so what is outside must not stay as it is.
@@ -109,26 +109,29 @@ impl<H: Host, A: Apply> Protocol<'_, H, A> {
                 Err(error) => return Outcome::Open(error),
             };
         }
-        match (self.whose(record, staged.as_ref()).await, staged) {
-            (Whose::Ours, _) => Outcome::Made,
-            (Whose::Lost(error), _) => Outcome::GivenUp(error),
-            (Whose::Open(error), _) => Outcome::Open(error),
-            // What is staged may have been applied.
-            (Whose::Others(error), Some(staged)) => {
-                let base = match record.base {
-                    0 => Held::Nothing,
-                    base => match self.operation.held(self.at, Some(base), ReadOptions::new().strong()).await {
-                        Ok((held, _)) => held,
-                        Err(error) => return Outcome::Open(error),
-                    },
-                };
-                let old = readable(&base).cloned();
-                match plan(self.uri, base, &staged) {
-                    Ok(data) => self.undo(record, old.as_ref(), &data, error).await,
-                    Err(error) => Outcome::GivenUp(error),
-                }
-            }
-            (Whose::Others(error), None) => Outcome::GivenUp(error),
+        let (error, is_lost) = match self.whose(record, staged.as_ref()).await {
+            Whose::Ours => return Outcome::Made,
+            Whose::Open(error) => return Outcome::Open(error),
+            Whose::Others(error) => (error, false),
+            Whose::Lost(error) => (error, true),
+        };
+        // What is staged may have been applied.
+        let Some(staged) = staged else { return Outcome::GivenUp(error) };
+        let base = match record.base {
+            0 => Held::Nothing,
+            base => match self.operation.held(self.at, Some(base), ReadOptions::new().strong()).await {
+                Ok((held, _)) => held,
+                Err(error) => return Outcome::Open(error),
+            },
+        };
+        let old = readable(&base).cloned();
+        if is_lost && record.base > 0 && old.is_none() {
+            // There is nothing to go back to: what is staged is the only copy of what may be in use.
+            return Outcome::Open(error);
+        }
+        match plan(self.uri, base, &staged) {
+            Ok(data) => self.undo(record, old.as_ref(), &data, error).await,
+            Err(error) => Outcome::GivenUp(error),
         }
     }
 
@@ -161,10 +164,16 @@ impl<H: Host, A: Apply> Protocol<'_, H, A> {
                 Err(error) if error.code() == Code::Indeterminate => Whose::Lost(error),
                 Err(error) => Whose::Open(error),
             },
-            Ok(_) => Whose::Lost(self.error(
-                Code::Indeterminate,
-                format!("version {follower} is deleted, destroyed or pruned, and whose it was can't be said"),
-            )),
+            Ok((held, _)) => {
+                let reason =
+                    format!("version {follower} is deleted, destroyed or pruned, and whose it was can't be said");
+                let error = self.error(Code::Indeterminate, reason);
+                match held {
+                    // Who undeletes it must find what is outside as it says.
+                    Held::Deleted { .. } if self.outside.is_some() => Whose::Open(error),
+                    _ => Whose::Lost(error),
+                }
+            }
             Err(error) => Whose::Open(error),
         }
     }
