@@ -167,3 +167,53 @@ fn what_was_applied_and_left_is_not_lost_to_a_rotator_that_does_not_know_of_it()
     assert_eq!((done.old_version, done.new_version, bank.password().as_str()), (2, 3, "given"));
     assert_eq!((database.password().as_str(), bank.has_stage()), ("given", false));
 }
+
+#[test]
+fn what_was_applied_is_undone_where_the_version_that_it_lost_against_is_pruned() {
+    let bank = Bank::new();
+    let database = Database::new(&bank);
+    bank.request("POST", "secret/metadata/app", r#"{"max_versions":1}"#);
+    database.takes(2 * SECOND);
+    let client = bank.client();
+    let results = bank.world.run_all([true, false].map(|rotates| {
+        let (bank, client, database) = (&bank, &client, &database);
+        async move {
+            if rotates {
+                return client.rotate_applied(PASSWORD, &client.rotation(), database).await.map(drop);
+            }
+            baokit_core::Host::sleep(&bank.world, SECOND).await;
+            for password in ["theirs", "old"] {
+                bank.write(&serde_json::json!({"user": "ada", "password": password}));
+            }
+            Ok(())
+        }
+    }));
+    assert!(results[0].is_err());
+    assert_eq!((database.password(), bank.has_stage()), ("old".to_owned(), false));
+}
+
+#[test]
+fn the_only_copy_of_what_may_be_in_use_is_kept_where_its_version_was_destroyed_or_may_be_undeleted() {
+    for (request, base) in [("destroy", "destroy"), ("delete", "")] {
+        let bank = Bank::new();
+        let database = Database::new(&bank);
+        let (first, second) = (bank.client(), bank.client());
+        let rotation = first.rotation();
+        bank.judge(|seen| if is_write(seen) { Fate::AnswerLost } else { Fate::Answered });
+        let mut work = Box::pin(first.rotate_applied(PASSWORD, &rotation, &database));
+        bank.run(std::future::poll_fn(|context| match work.as_mut().poll(context) {
+            std::task::Poll::Pending if bank.version() < 2 => std::task::Poll::Pending,
+            _ => std::task::Poll::Ready(()),
+        }));
+        drop(work);
+        bank.judge(|_| Fate::Answered);
+        bank.request("PUT", &format!("secret/{request}/app"), r#"{"versions":[2]}"#);
+        if !base.is_empty() {
+            bank.request("PUT", "secret/destroy/app", r#"{"versions":[1]}"#);
+        }
+        let resumed = second.resume_rotation(rotation.operation_id());
+        let error = bank.run(second.rotate_applied(PASSWORD, &resumed, &database)).unwrap_err();
+        assert_eq!(error.code(), Code::Indeterminate, "{error}");
+        assert!(bank.has_stage() && database.password() != "old");
+    }
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use baokit_core::http::FailureKind;
 use baokit_core::{Client, Code, Host, Result};
-use scenario::{EPOCH, Reply, SECOND, World, json, no_right, nothing, secret};
+use scenario::{EPOCH, Reply, SECOND, World, json, no_right, nothing, secret, written};
 
 const URI: &str = "openbao+kv2://secret/app";
 const METADATA: &str = "/v1/secret/metadata/app";
@@ -195,6 +195,48 @@ fn a_secret_that_is_not_there_yet_is_told_when_it_is_written() {
         }
     }));
     assert!(results[0][0].1 >= 100 * SECOND);
+}
+
+#[test]
+fn who_watches_closely_is_told_in_time_beside_one_who_does_not() {
+    let (world, current) = world();
+    let client = world.client(World::settings(1));
+    let told = world.run_all((0..3).map(|i| {
+        let (world, client, current) = (&world, &client, &current);
+        async move {
+            if i == 2 {
+                world.sleep(60 * SECOND).await;
+                current.set(2);
+                return Duration::ZERO;
+            }
+            world.sleep(i * SECOND).await;
+            let interval = if i == 0 { Duration::MAX } else { 5 * SECOND };
+            let mut watch = client.watch(URI).unwrap().every(interval);
+            client.next_version(&mut watch).await.unwrap();
+            client.next_version(&mut watch).await.unwrap();
+            world.elapsed()
+        }
+    }));
+    assert!(told[..2].iter().all(|at| *at >= 60 * SECOND && *at <= 71 * SECOND), "{told:?}");
+}
+
+#[test]
+fn who_begins_to_watch_is_told_what_is_there_now_and_never_less_than_the_client_wrote() {
+    let current = Rc::new(Cell::new(1));
+    let shown = current.clone();
+    let world = World::new(move |seen| match seen.target.as_str() {
+        METADATA => newest(shown.get(), EPOCH),
+        _ => written(shown.get()),
+    });
+    let client = world.client(World::settings(1));
+    for pause in [SECOND, 3600 * SECOND] {
+        world.run(follow(&world, &client, 1));
+        world.run(world.sleep(pause));
+        let before = current.replace(current.get() + 1);
+        let data = serde_json::json!({}).into();
+        world.run(client.kv2_write("secret", "app", &data, Some(before))).unwrap();
+        assert_eq!(world.run(follow(&world, &client, 1))[0].0, current.get());
+    }
 }
 
 #[test]

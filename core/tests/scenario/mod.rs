@@ -171,6 +171,7 @@ struct Inner {
     most_in_flight: Cell<usize>,
     random: Cell<u64>,
     wakes_across_tasks: Cell<bool>,
+    closes_connections: Cell<bool>,
     server: RefCell<Server>,
 }
 
@@ -229,6 +230,7 @@ impl World {
             most_in_flight: Cell::default(),
             random: Cell::new(1),
             wakes_across_tasks: Cell::new(true),
+            closes_connections: Cell::new(false),
             server: RefCell::new(Box::new(server)),
         }))
     }
@@ -237,6 +239,13 @@ impl World {
     pub fn of_isolated_tasks(server: impl FnMut(&Seen) -> Reply + 'static) -> Self {
         let world = Self::new(server);
         world.0.wakes_across_tasks.set(false);
+        world
+    }
+
+    /// A world whose host closes a connection where it is told to.
+    pub fn of_closing_connections(server: impl FnMut(&Seen) -> Reply + 'static) -> Self {
+        let world = Self::new(server);
+        world.0.closes_connections.set(true);
         world
     }
 
@@ -443,5 +452,9 @@ impl Host for World {
 
     fn wakes_across_tasks(&self) -> bool {
         self.0.wakes_across_tasks.get()
+    }
+
+    fn closes_connections(&self) -> bool {
+        self.0.closes_connections.get()
     }
 }
