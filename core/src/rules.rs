@@ -30,6 +30,11 @@ pub enum Rule {
     OneLogIn,
     /// An outcome that is in doubt is not said to have failed.
     DoubtIsTold,
+    /// What was read for one partition is not served to another.
+    #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "there is no cache to ask for it"))]
+    CacheIsPartitioned,
+    /// What a client changes leaves its cache.
+    CacheIsPurged,
 }
 
 #[cfg(feature = "broken-rules")]
@@ -47,6 +52,8 @@ impl Rule {
         Self::OnlyItsGeneration,
         Self::OneLogIn,
         Self::DoubtIsTold,
+        Self::CacheIsPartitioned,
+        Self::CacheIsPurged,
     ];
 
     /// Its name, such as `no-blind-retry`.
@@ -64,6 +71,8 @@ impl Rule {
             Self::OnlyItsGeneration => "only-its-generation",
             Self::OneLogIn => "one-log-in",
             Self::DoubtIsTold => "doubt-is-told",
+            Self::CacheIsPartitioned => "cache-is-partitioned",
+            Self::CacheIsPurged => "cache-is-purged",
         }
     }
 }
