@@ -41,6 +41,8 @@
 //! unset; an empty boolean or number is an error. Every error names its key and repeats no value.
 
 mod builder;
+#[cfg(feature = "cache")]
+mod cache;
 mod credential;
 mod lookup;
 mod options;
@@ -55,6 +57,8 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 pub use self::builder::SettingsBuilder;
+#[cfg(feature = "cache")]
+pub use self::cache::CacheConfig;
 pub(crate) use self::credential::check_token;
 pub use self::credential::{Credential, MAX_CREDENTIAL};
 pub use self::options::Options;
@@ -83,6 +87,8 @@ pub struct Settings {
     max_concurrent: usize,
     tenant: TenantGuard,
     accept_legacy: bool,
+    #[cfg(feature = "cache")]
+    cache: Option<CacheConfig>,
     warnings: Vec<Warning>,
 }
 
@@ -171,6 +177,13 @@ impl Settings {
     #[must_use]
     pub fn accept_legacy(&self) -> bool {
         self.accept_legacy
+    }
+
+    /// How what was read is kept, where anything is.
+    #[cfg(feature = "cache")]
+    #[must_use]
+    pub fn cache(&self) -> Option<&CacheConfig> {
+        self.cache.as_ref()
     }
 
     /// Parses a prefix by these settings and shows it to the guard of the tenant's mounts.

@@ -114,7 +114,9 @@ impl Shared {
     #[inline(never)]
     fn release(&self, mut session: MutexGuard<'_, Session>) {
         let moved = session.take_moved();
+        let leaving = session.cache.take_leaving();
         drop(session);
+        leaving.settle();
         if moved {
             self.moved.notify(usize::MAX);
         }

@@ -66,4 +66,6 @@ pub use operation::{Apply, ApplyError, Change, Client, Generator, ReadOptions, R
 pub use rules::Rule;
 pub use secret::{MAX_DEPTH, Secret, SecretValue};
 pub use session::Now;
+#[cfg(feature = "cache")]
+pub use session::cache::{CacheMetrics, HIT_AGE_BOUNDS, Partition};
 pub use uri::SecretUri;

@@ -4,6 +4,8 @@
 //! admits it, a place under the concurrency limit is taken, and one deadline holds for all the
 //! calls that follow.
 
+#[cfg(feature = "cache")]
+mod cached;
 mod fresh;
 mod kv2;
 mod rotation;
@@ -24,6 +26,7 @@ use crate::exchange::Exchange;
 use crate::http::Method;
 use crate::secret::SecretValue;
 use crate::session::Session;
+use crate::session::cache::Leads;
 use crate::session::nodes::NodeId;
 use crate::session::places::{Place, Places};
 use crate::session::token::Generation;
@@ -50,6 +53,12 @@ impl<H: Host> Client<H> {
     pub fn new(host: H, mut settings: Settings) -> Self {
         let credential = settings.take_credential();
         let shared = Shared::new(Session::new(&settings, credential));
+        #[cfg(feature = "cache")]
+        if let Some(config) = settings.cache() {
+            let mut seed = [0; 16];
+            host.random(&mut seed);
+            shared.with(|session| session.cache = crate::session::cache::Cache::new(*config, seed));
+        }
         let places = Places::new(settings.max_concurrent());
         Self { host, shared, settings, places }
     }
@@ -60,7 +69,7 @@ impl<H: Host> Client<H> {
         &self.settings
     }
 
-    /// Wipes the token and the credential. Later operations fail with [`Code::ClientClosed`].
+    /// Wipes the token, the credential and what is cached. Later operations fail with [`Code::ClientClosed`].
     ///
     /// Nothing more is sent for those under way: one whose answer arrives still gets it, the others
     /// end with [`Code::ClientClosed`], or with [`Code::Indeterminate`] where a change may have been
@@ -160,10 +169,14 @@ impl<H: Host> Client<H> {
 
     /// Starts an operation: takes a place under the concurrency limit and sets the deadline.
     async fn begin(&self) -> Result<Operation<'_, H>> {
-        let limit = self.settings.deadline();
-        let deadline = self.host.now().monotonic.saturating_add(limit);
+        self.begin_by(self.host.now().monotonic.saturating_add(self.settings.deadline())).await
+    }
+
+    /// The same, for an operation that is under way already and has until then.
+    async fn begin_by(&self, deadline: Duration) -> Result<Operation<'_, H>> {
         let place = self.places.take();
         if !place.is_taken() && self.host.wakes_across_tasks() {
+            let limit = deadline.saturating_sub(self.host.now().monotonic);
             within(&self.host, limit, place.taken()).await;
         }
         while !place.is_taken() {
@@ -176,7 +189,21 @@ impl<H: Host> Client<H> {
             }
             self.host.sleep(left.min(POLL)).await;
         }
-        Ok(Operation { client: self, node: None, deadline, _place: place })
+        Ok(Operation { client: self, node: None, leads: Leads::default(), deadline, _place: place })
+    }
+}
+
+/// A change under way; see [`Operation::changes`].
+struct Changes<'a> {
+    shared: &'a Shared,
+    key: String,
+}
+
+impl Drop for Changes<'_> {
+    fn drop(&mut self) {
+        if cfg!(feature = "cache") {
+            self.shared.with(|session| session.changed(&self.key));
+        }
     }
 }
 
@@ -185,6 +212,8 @@ struct Operation<'a, H> {
     client: &'a Client<H>,
     /// The only node that is asked, where one is named.
     node: Option<NodeId>,
+    /// For whom it reads, where it reads for others too.
+    leads: Leads,
     deadline: Duration,
     _place: Place<'a>,
 }
@@ -244,6 +273,15 @@ impl<H: Host> Operation<'_, H> {
         }
         let answer = drive(host, shared, &mut exchange).await?;
         Ok((answer, exchange))
+    }
+
+    /// To be held by whatever changes a secret: when it is over, however it ended, and if its caller
+    /// dropped it, nothing that was read before is served.
+    fn changes(&self, key: &str) -> Changes<'_> {
+        Changes {
+            shared: &self.client.shared,
+            key: if cfg!(feature = "cache") { key.to_owned() } else { String::new() },
+        }
     }
 
     fn session<T>(&self, look: impl FnOnce(&mut Session) -> T) -> T {

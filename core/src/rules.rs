@@ -32,6 +32,11 @@ pub enum Rule {
     DoubtIsTold,
     /// A rotation records what it is going to do before it does it.
     IntentIsFirst,
+    /// What was read for one partition is not served to another.
+    #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "there is no cache to ask for it"))]
+    CacheIsPartitioned,
+    /// What a client changes leaves its cache.
+    CacheIsPurged,
 }
 
 #[cfg(feature = "broken-rules")]
@@ -50,6 +55,8 @@ impl Rule {
         Self::OneLogIn,
         Self::DoubtIsTold,
         Self::IntentIsFirst,
+        Self::CacheIsPartitioned,
+        Self::CacheIsPurged,
     ];
 
     /// Its name, such as `no-blind-retry`.
@@ -68,6 +75,8 @@ impl Rule {
             Self::OneLogIn => "one-log-in",
             Self::DoubtIsTold => "doubt-is-told",
             Self::IntentIsFirst => "intent-is-first",
+            Self::CacheIsPartitioned => "cache-is-partitioned",
+            Self::CacheIsPurged => "cache-is-purged",
         }
     }
 }

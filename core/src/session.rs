@@ -1,9 +1,14 @@
 //! What the operations of one client share: the token, the nodes' health, how much of the
-//! cluster's state was seen, who is logging in or probing, and the places under the concurrency limit.
+//! cluster's state was seen, what was read, who is logging in or probing, and the places under the concurrency limit.
 //!
 //! Plain data. It is changed only in [`crate::exchange`] and by what [`crate::operation`] draws from
 //! answers, under the lock that [`crate::drive`] holds for the length of a step.
 
+#[cfg(feature = "cache")]
+pub(crate) mod cache;
+#[cfg(not(feature = "cache"))]
+#[path = "session/cache_off.rs"]
+pub(crate) mod cache;
 pub(crate) mod consistency;
 pub(crate) mod floors;
 pub(crate) mod nodes;
@@ -17,9 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Credential, Settings};
-use crate::rules::Rules;
+use crate::rules::{Rule, Rules};
+use cache::{Cache, Leads};
 use consistency::Consistency;
-use floors::Floors;
+use floors::{Floors, Sighting};
 use nodes::Nodes;
 use quota::Quota;
 use recovery::Recovery;
@@ -51,6 +57,7 @@ pub(crate) struct Session {
     pub tokens: Tokens,
     pub consistency: Consistency,
     pub floors: Floors,
+    pub cache: Cache,
     pub recovery: Recovery,
     pub quota: Quota,
     pub watches: Watches,
@@ -66,6 +73,7 @@ impl Session {
             tokens: Tokens::new(credential, settings.renewal_threshold()),
             consistency: Consistency::default(),
             floors: Floors::default(),
+            cache: Cache::default(),
             recovery: Recovery::default(),
             quota: Quota::default(),
             watches: Watches::default(),
@@ -73,6 +81,38 @@ impl Session {
             namespace: settings.namespace().map(Into::into),
             closed: false,
         }
+    }
+
+    /// A read that began when floors had moved `since` times showed this, and was admitted; it was made for
+    /// `by`.
+    pub fn note(&mut self, key: &str, seen: &Sighting, since: u64, by: &Leads) {
+        let before = self.floors.moves();
+        self.floors.note(key, seen, since);
+        if self.floors.moves() != before {
+            self.cache.overtake(key, self.floors.get(key), by);
+        }
+    }
+
+    /// A strong read that began when floors had moved `since` times showed this. Returns the version from
+    /// which the floor fell.
+    pub fn settle(&mut self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64, by: &Leads) -> Option<u64> {
+        let fell = self.rules.keep(Rule::FloorsFall).then(|| self.floors.settle(key, seen, pin, since)).flatten();
+        // Pinned versions too: it may be another secret of that name.
+        self.cache.purge(key, by);
+        fell
+    }
+
+    /// This client has changed a secret, or has tried to.
+    pub fn changed(&mut self, key: &str) {
+        if self.rules.keep(Rule::CacheIsPurged) {
+            self.cache.purge(key, &Leads::default());
+        }
+    }
+
+    /// The cluster is another one: nothing that was seen counts any more.
+    pub fn forget_cluster(&mut self) {
+        self.floors.clear();
+        self.cache.clear();
     }
 
     /// Whether what is waited for is over.
@@ -89,9 +129,10 @@ impl Session {
         self.watches.take_moved() || tokens || recovery
     }
 
-    /// Ends the session: the token is wiped, and every later step is refused.
+    /// Ends the session: the token and what was read are wiped, and every later step is refused.
     pub fn close(&mut self) {
         self.closed = true;
         self.tokens.forget();
+        self.cache.clear();
     }
 }

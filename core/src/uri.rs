@@ -156,6 +156,12 @@ impl SecretUri {
         self.text.get(usize::from(self.mount_end) + 1..self.path_end.into()).unwrap_or_default()
     }
 
+    /// Mount and path as on the wire, which is what a client remembers a secret by.
+    #[cfg(feature = "cache")]
+    pub(crate) fn key(&self) -> &str {
+        self.text.get(self.provider.prefix().len()..self.path_end.into()).unwrap_or_default()
+    }
+
     /// The URI of the whole secret in its latest version: without fragment and version.
     #[must_use]
     pub fn whole(&self) -> Self {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baokit_core::Result;
-use baokit_core::config::{Credential, Pem, SettingsBuilder};
+use baokit_core::config::{CacheConfig, Credential, Pem, SettingsBuilder};
 use baokit_core::uri::Provider;
 
 use crate::client::Client;
@@ -151,6 +151,28 @@ impl Builder {
     /// default.
     pub fn accept_legacy(self, accept: bool) -> Self {
         self.with(|settings| settings.accept_legacy(accept))
+    }
+
+    /// Keeps what [`Client::read`] has read, and answers later reads from it; off by default. Such a read
+    /// may miss what other clients have changed meanwhile, never what this one has; see [`CacheConfig`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use baokit::CacheConfig;
+    ///
+    /// # fn main() -> baokit::Result<()> {
+    /// let client = baokit::Client::builder()
+    ///     .url("https://openbao.internal:8200")
+    ///     .token("hvs.example")
+    ///     .allowed_mounts(["secret"])
+    ///     .cache(CacheConfig::new(Duration::from_secs(60)).stale_if_error(Duration::from_secs(300)))
+    ///     .build()?;
+    /// assert_eq!(client.cache_metrics().hits, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cache(self, cache: CacheConfig) -> Self {
+        self.with(|settings| settings.cache(cache))
     }
 
     /// Checks the settings and makes the client. Sends nothing.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use baokit_core::config::Settings;
 use baokit_core::uri::Provider;
 use baokit_core::{
-    Apply, Change, ReadOptions, Renewal, Result, Rotated, Rotation, Secret, SecretValue, TokenInfo, Versions,
+    Apply, CacheMetrics, Change, ReadOptions, Renewal, Result, Rotated, Rotation, Secret, SecretUri, SecretValue,
+    TokenInfo, Versions,
 };
 
 use crate::builder::Builder;
@@ -92,6 +93,41 @@ impl Client {
     /// met before the deadline.
     pub async fn read_with(&self, uri: impl AsRef<str>, options: ReadOptions) -> Result<Secret> {
         self.core.read_with(uri.as_ref(), options).await
+    }
+
+    /// Reads as [`Client::read_with`] does, what was parsed before: for a URI that is read again and again.
+    ///
+    /// ```
+    /// # async fn served() -> (baokit_devserver::DevServer, baokit::Client) {
+    /// #     let server = baokit_devserver::DevServer::start().await.unwrap();
+    /// #     let client = baokit::Client::builder().url(server.url()).token("root").allowed_mounts(["secret"]);
+    /// #     let cache = baokit::CacheConfig::new(std::time::Duration::from_secs(60));
+    /// #     (server, client.cache(cache).build().unwrap())
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> baokit::Result<()> {
+    /// use baokit::{ReadOptions, SecretUri};
+    ///
+    /// # let (_server, client) = served().await; // its cache is on
+    /// # client.write("openbao+kv2://secret/app/api#token", "value").await?;
+    /// let uri = SecretUri::parse("openbao+kv2://secret/app/api#token")?;
+    /// client.read_uri(&uri, ReadOptions::new()).await?;
+    /// client.read_uri(&uri, ReadOptions::new()).await?;
+    /// assert_eq!((client.cache_metrics().misses, client.cache_metrics().hits), (1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Client::read_with`].
+    pub async fn read_uri(&self, uri: &SecretUri, options: ReadOptions) -> Result<Secret> {
+        self.core.read_uri(uri, options).await
+    }
+
+    /// What the cache did, and what it holds; all zeros where [`Builder::cache`] has not turned it on.
+    #[must_use]
+    pub fn cache_metrics(&self) -> CacheMetrics {
+        self.core.cache_metrics()
     }
 
     /// Writes a new version: the whole secret (a JSON object), or with a fragment that key alone.

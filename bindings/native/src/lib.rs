@@ -36,13 +36,13 @@ mod tls;
 mod transfer;
 mod watch;
 
-pub use baokit_core::config::{Credential, Origin, Pem, Settings, SettingsBuilder, Warning, WarningCode};
+pub use baokit_core::config::{CacheConfig, Credential, Origin, Pem, Settings, SettingsBuilder, Warning, WarningCode};
 pub use baokit_core::error::{Code, Error, Family, Result};
 pub use baokit_core::sys;
 pub use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
 pub use baokit_core::{
-    Apply, ApplyError, Change, Generator, MAX_DEPTH, ReadOptions, Renewal, Rotated, Rotation, Secret, SecretValue,
-    TokenInfo, Version, Versions, Written,
+    Apply, ApplyError, CacheMetrics, Change, Generator, HIT_AGE_BOUNDS, MAX_DEPTH, Partition, ReadOptions, Renewal,
+    Rotated, Rotation, Secret, SecretValue, TokenInfo, Version, Versions, Written,
 };
 pub use builder::Builder;
 pub use client::{Client, Sys};

@@ -56,6 +56,8 @@ pub struct SettingsBuilder {
     tenant_id: String,
     mounts: Vec<String>,
     accept_legacy: bool,
+    #[cfg(feature = "cache")]
+    cache: Option<super::CacheConfig>,
     fault: Option<Error>,
 }
 
@@ -78,6 +80,8 @@ impl SettingsBuilder {
             tenant_id: "dev".to_owned(),
             mounts: Vec::new(),
             accept_legacy: false,
+            #[cfg(feature = "cache")]
+            cache: None,
             fault: None,
         }
     }
@@ -176,6 +180,16 @@ impl SettingsBuilder {
         self
     }
 
+    /// Keeps what [`Client::read`](crate::Client::read) has read, and answers later reads from it; off by
+    /// default. Errors name `cache.ttl` and so on.
+    #[cfg(feature = "cache")]
+    pub fn cache(self, cache: super::CacheConfig) -> Self {
+        self.attempt(|builder| {
+            builder.cache = Some(cache.check("cache")?);
+            Ok(())
+        })
+    }
+
     /// Checks the whole.
     ///
     /// # Errors
@@ -231,6 +245,8 @@ impl SettingsBuilder {
             max_concurrent: self.max_concurrent,
             tenant,
             accept_legacy: self.accept_legacy,
+            #[cfg(feature = "cache")]
+            cache: self.cache,
             warnings,
         })
     }
@@ -368,7 +384,7 @@ pub(super) fn family(provider: Provider) -> Result<&'static str> {
     }
 }
 
-fn put<T: PartialOrd>(
+pub(super) fn put<T: PartialOrd>(
     key: &str,
     range: &RangeInclusive<T>,
     value: T,

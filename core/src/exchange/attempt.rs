@@ -381,7 +381,7 @@ impl Attempt {
             Some(Noted::Behind) if self.spec.is_read() && session.rules.keep(Rule::IndexIsJudged) => {
                 return self.on_stale(session, now);
             }
-            Some(Noted::OtherCluster) => session.floors.clear(),
+            Some(Noted::OtherCluster) => session.forget_cluster(),
             _ => {}
         }
         if said.is_none() {

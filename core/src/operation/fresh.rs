@@ -45,15 +45,22 @@ const LEADER_LIMIT: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
-    min_version: u64,
-    strong: bool,
+    pub(super) min_version: u64,
+    pub(super) strong: bool,
+    #[cfg(feature = "cache")]
+    pub(super) cached: super::cached::Demands,
 }
 
 impl ReadOptions {
     /// No more than the default.
     #[must_use]
     pub const fn new() -> Self {
-        Self { min_version: 0, strong: false }
+        Self {
+            min_version: 0,
+            strong: false,
+            #[cfg(feature = "cache")]
+            cached: super::cached::Demands::NONE,
+        }
     }
 
     /// The secret's newest version must be this one or a later one: so a version that one process wrote
@@ -81,10 +88,22 @@ impl<H: Host> Operation<'_, H> {
         pin: Option<u64>,
         options: ReadOptions,
     ) -> Result<(Held, Exchange)> {
-        match self.look(&at.key(), pin, kv2::read(at, pin), options).await? {
-            (Shown::Data(held), exchange) => Ok((held, exchange)),
-            (Shown::Metadata(_), exchange) => Ok((Held::Nothing, exchange)),
+        let key = at.key();
+        let result = match self.look(&key, pin, kv2::read(at, pin), options).await {
+            Ok((Shown::Data(held), exchange)) => Ok((held, exchange)),
+            Ok((Shown::Metadata(_), exchange)) => Ok((Held::Nothing, exchange)),
+            Err(error) => Err(error),
+        };
+        if cfg!(feature = "cache") {
+            self.session(|session| match &result {
+                Ok((Held::Data(_), _)) => {}
+                Ok(_) => session.cache.gone(&key, pin, &self.leads),
+                Err(error) if error.code() == Code::PermissionDenied => session.cache.refused(&key, &self.leads),
+                Err(error) if error.code() == Code::MountNotFound => session.cache.gone(&key, None, &self.leads),
+                Err(_) => {}
+            });
         }
+        result
     }
 
     /// Reads the versions of a secret; none where there is no such secret.
@@ -115,7 +134,7 @@ impl<H: Host> Operation<'_, H> {
                 Ok((value, exchange)) => {
                     let seen = value.sighting();
                     if self.is_admitted(&floor, &seen, pin, options) {
-                        self.session(|session| session.floors.note(key, &seen, since));
+                        self.session(|session| session.note(key, &seen, since, &self.leads));
                         return Ok((value, exchange));
                     }
                     doubted = self.suspect(&exchange).map(|node| (node, seen));
@@ -149,9 +168,7 @@ impl<H: Host> Operation<'_, H> {
 
     /// Lets the floor be where a strong read that began at `since` shows it.
     pub(super) fn settle(&self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64) {
-        let fell = self.session(|session| {
-            if session.rules.keep(Rule::FloorsFall) { session.floors.settle(key, seen, pin, since) } else { None }
-        });
+        let fell = self.session(|session| session.settle(key, seen, pin, since, &self.leads));
         if let Some(before) = fell {
             let notice = Notice::VersionRegressed { secret: key, seen: before, found: seen.version };
             self.client.host.notice(&notice);

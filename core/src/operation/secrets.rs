@@ -9,8 +9,9 @@ use super::{Change, Client, Operation, ReadOptions};
 use crate::call::kv2::{Address, Held, Versions};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
+use crate::exchange::Exchange;
 use crate::secret::{MAX_DEPTH, Secret, SecretValue, kind, require_depth, require_exact};
-use crate::uri::tenant::TenantUri;
+use crate::uri::tenant::{Admitted, TenantUri};
 use crate::uri::{ParseOptions, SecretUri};
 
 /// How often a write that lost against another writer starts over before it says so.
@@ -36,14 +37,29 @@ impl<H: Host> Client<H> {
     /// deadline.
     pub async fn read_with(&self, uri: &str, options: ReadOptions) -> Result<Secret> {
         let uri = self.admit(uri)?;
-        let uri = uri.uri();
-        let version = uri.version().map(u64::from);
+        self.read_admitted(uri.admitted(), options).await
+    }
+
+    /// Reads as [`Client::read_with`] does, what was parsed before.
+    ///
+    /// # Errors
+    /// Those of [`Client::read_with`].
+    pub async fn read_uri(&self, uri: &SecretUri, options: ReadOptions) -> Result<Secret> {
+        self.require_served(uri)?;
+        self.read_admitted(self.settings.tenant().admit_borrowed(uri)?, options).await
+    }
+
+    async fn read_admitted(&self, uri: Admitted<'_>, options: ReadOptions) -> Result<Secret> {
+        #[cfg(feature = "cache")]
+        if self.settings.cache().is_some() {
+            return self.read_cached(uri, options).await;
+        }
         let operation = self.begin().await?;
-        let (held, exchange) = operation.held(Address::of(uri), version, options).await?;
-        let secret = present(held, uri, version).and_then(|secret| match uri.fragment() {
+        let (secret, exchange) = operation.whole(uri.uri(), options).await?;
+        let secret = match uri.uri().fragment() {
             None => Ok(secret),
-            Some(fragment) => pick(secret, &fragment, uri),
-        });
+            Some(fragment) => pick(secret, &fragment, uri.uri()),
+        };
         secret.map_err(|error| operation.place(&exchange, error))
     }
 
@@ -102,11 +118,16 @@ impl<H: Host> Client<H> {
     fn admit(&self, uri: &str) -> Result<TenantUri> {
         let options = ParseOptions::new().accept_legacy(self.settings.accept_legacy());
         let uri = options.parse(uri)?;
-        if uri.provider() != self.settings.provider() {
-            let reason = format!("this client serves {}", self.settings.provider().as_str());
-            return Err(Error::new(Code::UnsupportedEngine).about(uri.to_string()).because(reason));
-        }
+        self.require_served(&uri)?;
         self.settings.tenant().admit(uri)
+    }
+
+    fn require_served(&self, uri: &SecretUri) -> Result<()> {
+        if uri.provider() == self.settings.provider() {
+            return Ok(());
+        }
+        let reason = format!("this client serves {}", self.settings.provider().as_str());
+        Err(Error::new(Code::UnsupportedEngine).about(uri.to_string()).because(reason))
     }
 
     /// A URI of a whole secret.
@@ -147,6 +168,15 @@ impl<H: Host> Client<H> {
                 result => return result,
             }
         }
+    }
+}
+
+impl<H: Host> Operation<'_, H> {
+    /// Reads the whole secret that a URI names, whatever key of it is meant.
+    pub(super) async fn whole(&self, uri: &SecretUri, options: ReadOptions) -> Result<(Secret, Exchange)> {
+        let version = uri.version().map(u64::from);
+        let (held, exchange) = self.held(Address::of(uri), version, options).await?;
+        self.placed(present(held, uri, version), exchange)
     }
 }
 
@@ -219,9 +249,12 @@ fn pick(mut secret: Secret, fragment: &str, uri: &SecretUri) -> Result<Secret> {
         }
         None => {
             drop(SecretValue::from(whole));
-            Err(Error::new(Code::FragmentNotFound)
-                .about(uri.to_string())
-                .because(format!("version {} has no such key", secret.version)))
+            Err(no_such_key(uri, secret.version))
         }
     }
+}
+
+pub(super) fn no_such_key(uri: &SecretUri, version: u64) -> Error {
+    let reason = format!("version {version} has no such key");
+    Error::new(Code::FragmentNotFound).about(uri.to_string()).because(reason)
 }

@@ -192,7 +192,8 @@ impl Floors {
         });
     }
 
-    fn get(&self, key: &str) -> Option<&Floor> {
+    /// What was seen of this secret, where anything was.
+    pub fn get(&self, key: &str) -> Option<&Floor> {
         let row = self.rows.get(row_of(key))?;
         row.iter().find(|(known, _)| **known == *key).map(|(_, floor)| floor)
     }

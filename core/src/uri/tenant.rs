@@ -84,6 +84,12 @@ impl TenantGuard {
         Ok(TenantUri(uri))
     }
 
+    /// Lets a URI pass that the caller keeps.
+    pub(crate) fn admit_borrowed<'a>(&self, uri: &'a SecretUri) -> Result<Admitted<'a>> {
+        self.check(uri.mount_wire())?;
+        Ok(Admitted(uri))
+    }
+
     /// Lets a prefix pass if its mount is allowed.
     ///
     /// # Errors
@@ -127,6 +133,16 @@ fn allowed_mount(text: &str, entry: usize) -> Result<Mount> {
     Ok(mount)
 }
 
+/// A URI that the guard has admitted, and that somebody else holds.
+#[derive(Clone, Copy)]
+pub(crate) struct Admitted<'a>(&'a SecretUri);
+
+impl<'a> Admitted<'a> {
+    pub fn uri(self) -> &'a SecretUri {
+        self.0
+    }
+}
+
 /// A secret URI that the guard has admitted. Only [`TenantGuard::admit`] makes one.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TenantUri(SecretUri);
@@ -136,6 +152,10 @@ impl TenantUri {
     #[must_use]
     pub fn uri(&self) -> &SecretUri {
         &self.0
+    }
+
+    pub(crate) fn admitted(&self) -> Admitted<'_> {
+        Admitted(&self.0)
     }
 
     /// The same mount and path in its latest version, without a fragment; admitted as well.
