@@ -6,6 +6,9 @@
 
 mod fresh;
 mod kv2;
+mod list;
+mod metadata;
+mod patch;
 mod rotation;
 mod secrets;
 mod settle;
@@ -29,6 +32,7 @@ use crate::session::token::Generation;
 use crate::uri::path::ApiPath;
 
 pub use fresh::ReadOptions;
+pub use list::{Pages, Scan};
 pub use rotation::{Apply, ApplyError, Change, Generator, Rotated, Rotation};
 
 /// A client of one OpenBao cluster, on the input and output of a host.

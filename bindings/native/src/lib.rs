@@ -32,6 +32,7 @@ mod builder;
 mod client;
 mod host;
 mod kv2;
+mod pages;
 mod tls;
 mod transfer;
 
@@ -40,10 +41,11 @@ pub use baokit_core::error::{Code, Error, Family, Result};
 pub use baokit_core::sys;
 pub use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
 pub use baokit_core::{
-    Apply, ApplyError, Change, Generator, MAX_DEPTH, ReadOptions, Renewal, Rotated, Rotation, Secret, SecretValue,
-    TokenInfo, Version, Versions, Written,
+    Apply, ApplyError, Change, Entry, Generator, Kv2Config, MAX_DEPTH, Metadata, MetadataChange, ReadOptions, Renewal,
+    Rotated, Rotation, Scan, Secret, SecretValue, TokenInfo, Version, Versions, Written,
 };
 pub use builder::Builder;
 pub use client::{Client, Sys};
 pub use host::NativeHost;
-pub use kv2::{Kv2, Read, Write};
+pub use kv2::{Kv2, Patch, Read, Subkeys, Write, WriteMetadata};
+pub use pages::Pages;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::rotation::plan;
 use super::{Change, Client, Operation, ReadOptions};
-use crate::call::kv2::{Address, Held, Versions};
+use crate::call::kv2::{Address, Fate, Held, Versions};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::secret::{MAX_DEPTH, Secret, SecretValue, kind, require_depth, require_exact};
@@ -14,7 +14,7 @@ use crate::uri::tenant::TenantUri;
 use crate::uri::{ParseOptions, SecretUri};
 
 /// How often a write that lost against another writer starts over before it says so.
-const WRITE_ROUNDS: usize = 8;
+pub(super) const WRITE_ROUNDS: usize = 8;
 
 impl<H: Host> Client<H> {
     /// Reads a secret, or one key of it where the URI has a fragment; the newest version, or the
@@ -84,7 +84,7 @@ impl<H: Host> Client<H> {
     pub async fn delete(&self, uri: &str) -> Result<()> {
         let uri = self.whole(uri)?;
         let version = uri.uri().version().map(u64::from);
-        self.begin().await?.delete(Address::of(uri.uri()), version.as_slice()).await
+        self.begin().await?.change_versions(Address::of(uri.uri()), Fate::Delete, version.as_slice()).await
     }
 
     /// The versions of a secret, oldest first, without their data.

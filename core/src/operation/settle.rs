@@ -8,7 +8,8 @@
 use serde_json::Value;
 
 use super::{Operation, ReadOptions};
-use crate::call::kv2::{self, Address, Held, Written, Wrote};
+use crate::call::Call;
+use crate::call::kv2::{self, Address, Fate, Held, Written, Wrote};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::rules::Rule;
@@ -35,7 +36,19 @@ impl<H: Host> Operation<'_, H> {
         cas: u64,
         base: Option<u64>,
     ) -> Result<Written> {
-        let (key, call) = (at.key(), kv2::write(at, data, Some(cas))?);
+        self.make(at, kv2::write(at, data, Some(cas))?, data, cas, base).await
+    }
+
+    /// Carries out a call that makes the version which follows `cas`, with this data.
+    pub(super) async fn make(
+        &self,
+        at: Address<'_>,
+        call: Call<Wrote>,
+        data: &SecretValue,
+        cas: u64,
+        base: Option<u64>,
+    ) -> Result<Written> {
+        let key = at.key();
         let base = base.or_else(|| self.session(|session| session.floors.created(&key, cas)));
         let mut in_doubt = false;
         loop {
@@ -141,7 +154,7 @@ impl<H: Host> Operation<'_, H> {
         }
     }
 
-    async fn strong_version(&self, at: Address<'_>, version: Option<u64>) -> Result<Held> {
+    pub(super) async fn strong_version(&self, at: Address<'_>, version: Option<u64>) -> Result<Held> {
         Ok(self.held(at, version, ReadOptions::new().strong()).await?.0)
     }
 
@@ -169,29 +182,44 @@ impl<H: Host> Operation<'_, H> {
         Ok(written)
     }
 
-    /// Deletes these versions, or the newest where none is named.
+    /// Deletes, undeletes or destroys these versions, or deletes the newest where none is named.
     ///
-    /// A node that is behind answers the deletion of what it does not know with a success, and does nothing.
+    /// A node that is behind answers the change of what it does not know with a success, and does nothing.
     /// Where the servers don't say how far they are, a strong read looks whether it was done.
-    pub(super) async fn delete(&self, at: Address<'_>, versions: &[u64]) -> Result<()> {
-        let before = self.session(|session| session.floors.at(&at.key()).version);
-        let call = if versions.is_empty() { kv2::delete_latest(at) } else { kv2::delete_versions(at, versions)? };
-        let ((), exchange) = self.once(&call).await?;
-        self.session(|session| session.floors.deleted(&at.key(), versions));
+    pub(super) async fn change_versions(&self, at: Address<'_>, fate: Fate, versions: &[u64]) -> Result<()> {
+        let floor = self.session(|session| session.floors.at(&at.key()));
+        let call = match versions {
+            [] => kv2::delete_latest(at),
+            _ => kv2::change_versions(at, fate, versions)?,
+        };
+        let mut exchange = match self.once(&call).await {
+            Ok(((), exchange)) => exchange,
+            // What was gone and is there again was undeleted, by this or by another.
+            Err(error) if fate == Fate::Undelete && error.code() == Code::Indeterminate => {
+                match versions.iter().find(|version| floor.is_gone(**version)) {
+                    Some(gone) if matches!(self.strong_version(at, Some(*gone)).await, Ok(Held::Data(_))) => {
+                        self.note_fate(at, fate, versions);
+                        return Ok(());
+                    }
+                    _ => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        self.note_fate(at, fate, versions);
         if exchange.is_current() {
             return Ok(());
         }
-        let mut exchange = exchange;
         loop {
             let version = match self.strong_version(at, versions.iter().max().copied()).await {
-                Ok(Held::Data(secret)) => secret.version,
-                Ok(_) => return Ok(()),
-                // Who may delete and not read has to take the server's word.
+                Ok(held) if fate.is_done(&held) => return Ok(()),
+                Ok(held) => held.version(),
+                // Who may do this and not read has to take the server's word.
                 Err(error) if error.code() == Code::PermissionDenied => return Ok(()),
                 Err(error) => return Err(error.into_indeterminate()),
             };
             if versions.is_empty()
-                && version != before
+                && version != floor.version
                 && self.may_be_done(at, version).await.map_err(Error::into_indeterminate)?
             {
                 let reason = format!("version {version} is there, perhaps written since");
@@ -204,9 +232,13 @@ impl<H: Host> Operation<'_, H> {
             }
             // By its number, so that nothing newer is deleted.
             let newest = [version];
-            let call = kv2::delete_versions(at, if versions.is_empty() { &newest } else { versions })?;
+            let call = kv2::change_versions(at, fate, if versions.is_empty() { &newest } else { versions })?;
             exchange = self.once(&call).await.map_err(Error::into_indeterminate)?.1;
         }
+    }
+
+    fn note_fate(&self, at: Address<'_>, fate: Fate, versions: &[u64]) {
+        self.session(|session| session.floors.changed(&at.key(), versions, fate != Fate::Undelete));
     }
 
     /// Whether a deletion of the newest version, which is this one now, may have hit the one before it.
