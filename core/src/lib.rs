@@ -64,7 +64,9 @@ pub use config::Settings;
 pub use drive::{Host, Notice};
 pub use error::{Code, Error, Family, Result};
 pub use operation::sys::Sys;
-pub use operation::{Apply, ApplyError, Change, Client, Generator, Pages, ReadOptions, Rotated, Rotation, Scan};
+pub use operation::{
+    Apply, ApplyError, Change, Client, Copied, Generator, Pages, ReadOptions, Rotated, Rotation, Scan, Search,
+};
 #[cfg(feature = "broken-rules")]
 pub use rules::Rule;
 pub use secret::{MAX_DEPTH, Secret, SecretValue};

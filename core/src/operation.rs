@@ -7,12 +7,15 @@
 mod fresh;
 mod kv2;
 mod list;
+mod manage;
 mod metadata;
 mod patch;
 mod rotation;
+mod search;
 mod secrets;
 mod settle;
 pub(crate) mod sys;
+mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +37,8 @@ use crate::uri::path::ApiPath;
 pub use fresh::ReadOptions;
 pub use list::{Pages, Scan};
 pub use rotation::{Apply, ApplyError, Change, Generator, Rotated, Rotation};
+pub use search::Search;
+pub use transfer::Copied;
 
 /// A client of one OpenBao cluster, on the input and output of a host.
 ///

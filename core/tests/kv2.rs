@@ -1,5 +1,6 @@
 //! KVv2 below the URI level, on virtual time: what is sent again, what is believed, and what a right that is missing
-//! is made good by. The same calls against real servers are in tests/openbao/tests/kv2.rs.
+//! is made good by. Lists are in kv2_lists.rs; the same calls against real
+//! servers are in tests/openbao/tests/kv2.rs.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -442,93 +443,6 @@ fn the_settings_of_a_mount_are_written_once_and_looked_for_after_a_lost_answer()
         result
     };
     assert_eq!((run(7), run(5)), (Ok(()), Err(Code::Indeterminate)));
-}
-
-/// The pages of a list that such a server gives, two names each.
-fn pages(server: impl FnMut(&Seen) -> Reply + 'static) -> (Vec<Vec<String>>, Vec<String>) {
-    let world = World::new(server);
-    let client = world.client(World::settings(1));
-    let mut pages = client.kv2_list("secret", "app/").unwrap().limit(2);
-    let mut all = Vec::new();
-    while let Some(page) = world.run(pages.next(&client)).unwrap() {
-        all.push(page);
-    }
-    (all, world.targets())
-}
-
-fn keys(keys: &[&str]) -> Reply {
-    json(200, value!({"data": {"keys": keys}}).to_string())
-}
-
-#[test]
-fn a_list_goes_on_behind_the_last_name_of_each_page() {
-    let (all, targets) = pages(|seen| match seen.target.split_once("after=") {
-        None => keys(&["a%b", "e/"]),
-        Some((_, "e%2F")) => keys(&["e0", "ü"]),
-        _ => nothing(),
-    });
-    assert_eq!(all, [["a%b", "e/"], ["e0", "ü"]]);
-    let base = "/v1/secret/metadata/app?list=true&limit=2";
-    assert_eq!(targets, [base.to_owned(), format!("{base}&after=e%2F"), format!("{base}&after=%C3%BC")]);
-
-    // A page that is not full is the last.
-    assert_eq!(pages(|_| keys(&["a"])).1.len(), 1);
-    assert_eq!(pages(|_| nothing()), (Vec::new(), vec![base.to_owned()]));
-    // A server that knows no pages.
-    assert_eq!(pages(|_| keys(&["a", "b", "c"])).0, [["a", "b", "c"]]);
-    assert_eq!(pages(|_| keys(&["a", "b"])).0, [["a", "b"]]);
-}
-
-#[test]
-fn a_page_that_failed_may_be_asked_for_again() {
-    let fails = Rc::new(Cell::new(true));
-    let failing = fails.clone();
-    let world = World::new(move |_| if failing.get() { no_right() } else { keys(&["a"]) });
-    let client = world.client(World::settings(1));
-    let mut pages = client.kv2_list("secret", "").unwrap();
-    assert_eq!(code(world.run(pages.next(&client))).unwrap_err(), Code::PermissionDenied);
-    fails.set(false);
-    assert_eq!(world.run(pages.next(&client)).unwrap().unwrap(), ["a"]);
-    assert_eq!(world.targets()[0], "/v1/secret/metadata?list=true&limit=1000");
-}
-
-#[test]
-fn without_scan_it_is_done_by_lists_breadth_first_and_within_bounds() {
-    let scans: [fn() -> Reply; 4] = [
-        no_right,
-        nothing,
-        || errors(405, "1 error occurred:\n\t* unsupported operation\n\n"),
-        // What an older server says of a key of that name.
-        || metadata(1, ""),
-    ];
-    for scan in scans {
-        let world = World::new(move |seen| match seen.target.split_once('?').unwrap() {
-            (_, query) if query.contains("scan") => scan(),
-            ("/v1/secret/metadata/app", _) => keys(&["a", "d/", "e/", "p%q/"]),
-            ("/v1/secret/metadata/app/d", _) => keys(&["b", "f/"]),
-            ("/v1/secret/metadata/app/p%25q", _) => keys(&["x"]),
-            ("/v1/secret/metadata/app/d/f", _) => keys(&["c"]),
-            _ => nothing(),
-        });
-        let client = world.client(World::settings(1));
-        let scan = world.run(client.kv2_scan("secret", "app/")).unwrap();
-        assert_eq!((scan.keys, scan.is_complete), (["a", "d/b", "d/f/c", "p%q/x"].map(str::to_owned).to_vec(), true));
-        let folders: Vec<_> =
-            world.targets().into_iter().skip(1).map(|t| t.split('?').next().unwrap().to_owned()).collect();
-        assert_eq!(folders.last().unwrap(), "/v1/secret/metadata/app/d/f", "the deepest comes last");
-    }
-
-    // Folders without end.
-    let world = World::new(|seen| if seen.target.contains("scan") { no_right() } else { keys(&["k", "sub/"]) });
-    let client = world.client(World::settings(1));
-    let scan = world.run(client.kv2_scan("secret", "app/")).unwrap();
-    assert!(!scan.is_complete && (60..70).contains(&scan.keys.len()), "{}", scan.keys.len());
-    // A folder that no request can name.
-    let world = World::new(|seen| if seen.target.contains("scan") { no_right() } else { keys(&["../", "k"]) });
-    let client = world.client(World::settings(1));
-    let scan = world.run(client.kv2_scan("secret", "app/")).unwrap();
-    assert_eq!((scan.keys, scan.is_complete), (vec!["k".to_owned()], false));
-    assert!(world.targets().iter().all(|target| !target.contains("..")));
 }
 
 #[test]

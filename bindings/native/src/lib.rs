@@ -1,4 +1,4 @@
-//! A client for OpenBao's secrets: read, write, rotate, delete, list versions.
+//! A client for OpenBao's secrets: read, write, patch, rotate, delete, list, search, copy and move.
 //!
 //! ```no_run
 //! # async fn example() -> baokit::Result<()> {
@@ -32,6 +32,7 @@ mod builder;
 mod client;
 mod host;
 mod kv2;
+mod manage;
 mod pages;
 mod tls;
 mod transfer;
@@ -41,8 +42,8 @@ pub use baokit_core::error::{Code, Error, Family, Result};
 pub use baokit_core::sys;
 pub use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
 pub use baokit_core::{
-    Apply, ApplyError, Change, Entry, Generator, Kv2Config, MAX_DEPTH, Metadata, MetadataChange, ReadOptions, Renewal,
-    Rotated, Rotation, Scan, Secret, SecretValue, TokenInfo, Version, Versions, Written,
+    Apply, ApplyError, Change, Copied, Entry, Generator, Kv2Config, MAX_DEPTH, Metadata, MetadataChange, ReadOptions,
+    Renewal, Rotated, Rotation, Scan, Search, Secret, SecretValue, TokenInfo, Version, Versions, Written,
 };
 pub use builder::Builder;
 pub use client::{Client, Sys};

@@ -1,4 +1,5 @@
-//! The operations on a URI: read, write, rotate, delete, versions.
+//! The operations on a URI: read, write, rotate, delete, versions. The others are in [`super::manage`],
+//! [`super::search`] and [`super::transfer`].
 
 use std::fmt::Display;
 
@@ -10,8 +11,8 @@ use crate::call::kv2::{Address, Fate, Held, Versions};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::secret::{MAX_DEPTH, Secret, SecretValue, kind, require_depth, require_exact};
-use crate::uri::tenant::TenantUri;
-use crate::uri::{ParseOptions, SecretUri};
+use crate::uri::tenant::{TenantPrefix, TenantUri};
+use crate::uri::{ParseOptions, Provider, SecretUri};
 
 /// How often a write that lost against another writer starts over before it says so.
 pub(super) const WRITE_ROUNDS: usize = 8;
@@ -100,22 +101,43 @@ impl<H: Host> Client<H> {
 
     /// Past here a URI is legal, this client's, and the tenant's.
     fn admit(&self, uri: &str) -> Result<TenantUri> {
-        let options = ParseOptions::new().accept_legacy(self.settings.accept_legacy());
-        let uri = options.parse(uri)?;
-        if uri.provider() != self.settings.provider() {
-            let reason = format!("this client serves {}", self.settings.provider().as_str());
-            return Err(Error::new(Code::UnsupportedEngine).about(uri.to_string()).because(reason));
-        }
+        let uri = self.parsing().parse(uri)?;
+        self.check_provider(uri.provider(), uri.as_str())?;
         self.settings.tenant().admit(uri)
     }
 
+    /// The same of a prefix.
+    pub(super) fn admit_prefix(&self, prefix: &str) -> Result<TenantPrefix> {
+        let prefix = self.parsing().parse_prefix(prefix)?;
+        self.check_provider(prefix.provider(), prefix.as_str())?;
+        self.settings.tenant().admit_prefix(prefix)
+    }
+
+    fn parsing(&self) -> ParseOptions<'static> {
+        ParseOptions::new().accept_legacy(self.settings.accept_legacy())
+    }
+
+    fn check_provider(&self, provider: Provider, text: &str) -> Result<()> {
+        if provider == self.settings.provider() {
+            return Ok(());
+        }
+        let reason = format!("this client serves {}", self.settings.provider().as_str());
+        Err(Error::new(Code::UnsupportedEngine).about(text.to_owned()).because(reason))
+    }
+
     /// A URI of a whole secret.
-    fn whole(&self, uri: &str) -> Result<TenantUri> {
+    pub(super) fn whole(&self, uri: &str) -> Result<TenantUri> {
         let uri = self.admit(uri)?;
         match uri.uri().fragment() {
             Some(_) => Err(Error::new(Code::FragmentNotAllowed).about(uri.uri().to_string())),
             None => Ok(uri),
         }
+    }
+
+    /// A URI of a whole secret, of no version of it.
+    pub(super) fn unpinned(&self, uri: &str) -> Result<TenantUri> {
+        self.whole(uri)?;
+        self.admit_change(uri)
     }
 
     /// A URI of what a new version is made of.

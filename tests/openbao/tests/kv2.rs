@@ -341,6 +341,116 @@ async fn odd_values(place: Place) {
     fails(kv2.patch("odd", lost).await, Code::InvalidValue, &["'/numbers/1'", "as text"]);
 }
 
+async fn uris(place: Place) {
+    let (app, key) = ("openbao+kv2://secret/app/api", "openbao+kv2://secret/app/api#token");
+    for client in [place.client(), place.limited(GUIDE).await] {
+        fails(client.patch(app, json!({"a": 1})).await, Code::SecretNotFound, &[app]);
+        client.write(app, json!({"token": {"a": 1}, "user": "x"})).await.unwrap();
+        client.patch(key, json!({"b": [2]})).await.unwrap();
+        let change = client.patch(app, json!({"user": null})).await.unwrap();
+        assert_eq!((change.old_version, change.new_version), (2, 3));
+        assert_eq!(client.read(app).await.unwrap().expose(), &json!({"token": {"a": 1, "b": [2]}}));
+        client.patch(key, Value::Null).await.unwrap();
+        fails(client.read(key).await, Code::FragmentNotFound, &["version 4"]);
+
+        client.delete(app).await.unwrap();
+        client.undelete(app, &[4]).await.unwrap();
+        client.destroy(app, &[1, 2]).await.unwrap();
+        client.set_owner(app, "payments").await.unwrap();
+        let metadata = client.metadata(app).await.unwrap();
+        assert_eq!(metadata.custom_metadata()["owner"], "payments");
+        let destroyed: Vec<_> = metadata.versions().versions().iter().map(baokit::Version::is_destroyed).collect();
+        assert_eq!(destroyed, [true, true, false, false]);
+
+        fails(client.undelete(app, &[]).await, Code::InvalidVersion, &["versions"]);
+        fails(client.undelete(key, &[1]).await, Code::FragmentNotAllowed, &[]);
+        fails(client.destroy("openbao+kv2://secret/app?version=1", &[1]).await, Code::VersionNotAllowed, &[]);
+        fails(client.set_owner(app, "").await, Code::RequestRejected, &["secret/metadata/app/api"]);
+        fails(
+            client.set_owner("openbao+kv2://secret/none", "x").await,
+            Code::SecretNotFound,
+            &["secret/metadata/none"],
+        );
+        fails(client.list("openbao+kv2://other/"), Code::TenantMountMismatch, &["other"]);
+        fails(client.search("openbao+kv2://other/", "x").await, Code::TenantMountMismatch, &["other"]);
+        client.kv2("secret").delete_key("app/api").await.unwrap();
+    }
+}
+
+async fn searches(place: Place) {
+    let root = place.client();
+    for (path, owner) in [("a/Db", "Payments"), ("a/x%25y", "ops"), ("b/api", ""), ("c", "payments-2")] {
+        root.write(format!("openbao+kv2://secret/s/{path}"), json!({"x": CANARY})).await.unwrap();
+        if !owner.is_empty() {
+            root.set_owner(format!("openbao+kv2://secret/s/{path}"), owner).await.unwrap();
+        }
+    }
+    // The guide's policy allows neither scans nor detailed lists.
+    for client in [root, place.limited(GUIDE).await] {
+        let search = async |prefix: &str, text: &str| {
+            let found = client.search(prefix, text).await.unwrap();
+            assert!(found.is_complete);
+            let paths =
+                found.uris.iter().map(|uri| uri.as_str().trim_start_matches("openbao+kv2://secret/s/").to_owned());
+            paths.collect::<Vec<_>>()
+        };
+        let all = "openbao+kv2://secret/s/";
+        assert_eq!(search(all, "pay").await, ["a/Db", "c"]);
+        assert_eq!(search(all, "DB").await, ["a/Db"]);
+        assert_eq!(search(all, "%").await, ["a/x%25y"]);
+        assert_eq!(search(all, "a").await, ["a/Db", "a/x%25y", "b/api", "c"]);
+        assert_eq!(search("openbao+kv2://secret/s/a", "s").await, ["a/Db", "a/x%25y"]);
+        assert_eq!(search(all, "").await.len(), 4);
+        assert!(search(all, "canary").await.is_empty(), "values are not looked at");
+        assert!(search("openbao+kv2://secret/none/", "").await.is_empty());
+        let mut pages = client.list(all).unwrap().limit(2);
+        assert_eq!(pages.next().await.unwrap().unwrap(), ["a/", "b/"]);
+        assert_eq!(pages.next().await.unwrap().unwrap(), ["c"]);
+    }
+}
+
+async fn copies(place: Place) {
+    let client = place.limited(GUIDE).await;
+    let uri = |path: &str| format!("openbao+kv2://secret/{path}");
+    let numbers = json!({"a": {"b": [1.5, null]}, "n": 1e300});
+    client.write(uri("from"), numbers.clone()).await.unwrap();
+    client.write(uri("from"), json!({"second": 2})).await.unwrap();
+
+    let copied = client.copy(uri("from?version=1"), uri("to"), false).await.unwrap();
+    assert_eq!((copied.source_version, copied.old_version, copied.new_version), (1, 0, 1));
+    assert_eq!(client.read(uri("to")).await.unwrap().expose(), &numbers);
+    let names = ["secret/data/to", "version 1 is the newest"];
+    fails(client.copy(uri("from"), uri("to"), false).await, Code::CasConflict, &names);
+    fails(client.move_to(uri("from"), uri("to"), false).await, Code::CasConflict, &names);
+    assert_eq!(client.read(uri("from")).await.unwrap().version(), 2, "the source is left");
+
+    let moved = client.move_to(uri("from"), uri("to"), true).await.unwrap();
+    assert_eq!((moved.source_version, moved.old_version, moved.new_version), (2, 1, 2));
+    assert_eq!(client.read(uri("to")).await.unwrap().expose(), &json!({"second": 2}));
+    fails(client.read(uri("from")).await, Code::SecretDeleted, &["version 2 was deleted"]);
+    fails(client.move_to(uri("from"), uri("to"), true).await, Code::SecretDeleted, &["secret/from"]);
+    client.undelete(uri("from"), &[2]).await.unwrap();
+    assert_eq!(client.read(uri("from")).await.unwrap().version(), 2);
+    // A destination that is deleted is no free one, and is overwritten.
+    client.delete(uri("to")).await.unwrap();
+    fails(client.copy(uri("from"), uri("to"), false).await, Code::CasConflict, &["secret/data/to"]);
+    assert_eq!(client.copy(uri("from"), uri("to"), true).await.unwrap().new_version, 3);
+    fails(client.copy(uri("none"), uri("to"), true).await, Code::SecretNotFound, &["secret/none"]);
+    fails(client.copy(uri("from"), uri("from"), true).await, Code::RequestRejected, &["the same secret"]);
+    fails(client.copy(uri("from#second"), uri("to"), true).await, Code::FragmentNotAllowed, &[]);
+    fails(client.copy(uri("from"), uri("to?version=1"), true).await, Code::VersionNotAllowed, &[]);
+    fails(client.move_to(uri("from?version=1"), uri("to"), true).await, Code::VersionNotAllowed, &[]);
+    fails(client.copy(uri("from"), "openbao+kv2://other/to", true).await, Code::TenantMountMismatch, &["other"]);
+
+    // Who may not delete is left with both, and is told so.
+    let policy = r#"path "secret/data/*" { capabilities = ["create", "update", "read"] }"#;
+    let limited = place.limited(policy).await;
+    let names = ["secret/from", "the copy is made as version 1 of openbao+kv2://secret/half", "version 2 failed"];
+    fails(limited.move_to(uri("from"), uri("half"), false).await, Code::PermissionDenied, &names);
+    assert_eq!(client.read(uri("from")).await.unwrap().version(), 2);
+    assert_eq!(client.read(uri("half")).await.unwrap().expose(), &json!({"second": 2}));
+}
+
 /// Raft storage has a list of its own.
 #[tokio::test]
 async fn lists_on_raft_storage_come_in_the_same_pages() {
@@ -375,4 +485,7 @@ on_each_server! {
     nobody_lists: who_may_not_list_is_told_so
     subkeys_and_config: subkeys_and_the_settings_of_a_mount
     odd_values: any_json_comes_back_as_it_was_written
+    uris: the_same_on_the_level_of_uris
+    searches: a_search_finds_paths_and_owners_with_and_without_the_right_to_scan
+    copies: a_copy_and_a_move_leave_what_they_should
 }
