@@ -43,7 +43,9 @@ fn metadata(version: u64, owner: &str) -> Reply {
 /// What was sent that changes a secret, as method, path and body.
 fn sent(world: &World) -> Vec<String> {
     let is_change = |seen: &Seen| seen.method != Method::Get && seen.target.starts_with("/v1/secret/");
-    let text = |seen: Seen| format!("{} {} {}", seen.method.as_str(), &seen.target["/v1/secret/".len()..], seen.body);
+    let text = |seen: Seen| {
+        format!("{} {} {}", seen.method.as_str(), seen.target.trim_start_matches("/v1/secret/"), seen.body)
+    };
     world.seen().into_iter().filter(is_change).map(text).collect()
 }
 

@@ -32,7 +32,7 @@ fn world(newest: u64, mut change: impl FnMut(&Seen) -> Reply + 'static) -> World
 
 fn sent(world: &World) -> Vec<String> {
     let is_change = |seen: &Seen| seen.method != Method::Get && seen.target.starts_with("/v1/secret/");
-    let text = |seen: Seen| format!("{} {}", &seen.target["/v1/secret/".len()..], seen.body);
+    let text = |seen: Seen| format!("{} {}", seen.target.trim_start_matches("/v1/secret/"), seen.body);
     world.seen().into_iter().filter(is_change).map(text).collect()
 }
 
