@@ -22,8 +22,8 @@ type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 /// The KVv2 engine at one mount. See [`Client::kv2`](crate::Client::kv2).
 ///
 /// Values come back as OpenBao stores them: as any JSON, with keys in another order than they were written, and
-/// numbers as `float64`. An integer beyond 2^53 that would come back as another one is refused before it is
-/// written; write it as text.
+/// numbers as `float64`. So an integer beyond 2^53 that would come back as another one is refused before it is
+/// written (write it as text); one that another client wrote was changed when it was stored, and nothing shows it.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -92,7 +92,7 @@ impl<H: Host> Client<H> {
     pub async fn kv2_undelete(&self, mount: &str, path: &str, versions: &[u64]) -> Result<()> {
         let (mount, path) = (Mount::parse(mount)?, SecretPath::parse(path)?);
         check_named(versions)?;
-        self.begin().await?.change_versions(Address::new(&mount, &path), Fate::Undelete, versions).await
+        self.begin().await?.undelete(Address::new(&mount, &path), versions).await
     }
 
     /// Destroys the data of these versions for good. What is not there is no error, as in OpenBao.

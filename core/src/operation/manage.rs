@@ -51,7 +51,9 @@ impl<H: Host> Client<H> {
     /// [`VersionNotAllowed`](crate::Code::VersionNotAllowed), since they are named beside the URI;
     /// [`Indeterminate`](crate::Code::Indeterminate).
     pub async fn undelete(&self, uri: &str, versions: &[u64]) -> Result<()> {
-        self.change_named(uri, Fate::Undelete, versions).await
+        let uri = self.unpinned(uri)?;
+        check_named(versions)?;
+        self.begin().await?.undelete(Address::of(uri.uri()), versions).await
     }
 
     /// Destroys the data of these versions for good. What is not there is no error, as in OpenBao.
@@ -61,13 +63,9 @@ impl<H: Host> Client<H> {
     /// # Errors
     /// As [`Client::undelete`].
     pub async fn destroy(&self, uri: &str, versions: &[u64]) -> Result<()> {
-        self.change_named(uri, Fate::Destroy, versions).await
-    }
-
-    async fn change_named(&self, uri: &str, fate: Fate, versions: &[u64]) -> Result<()> {
         let uri = self.unpinned(uri)?;
         check_named(versions)?;
-        self.begin().await?.change_versions(Address::of(uri.uri()), fate, versions).await
+        self.begin().await?.change_versions(Address::of(uri.uri()), Fate::Destroy, versions).await
     }
 
     /// The metadata of a secret: its versions, settings and `custom_metadata`.

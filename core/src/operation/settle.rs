@@ -182,31 +182,35 @@ impl<H: Host> Operation<'_, H> {
         Ok(written)
     }
 
+    /// Undeletes these versions. A lost answer counts as a success where one that was seen to be gone is there
+    /// again: it was undeleted, by this or by another.
+    pub(super) async fn undelete(&self, at: Address<'_>, versions: &[u64]) -> Result<()> {
+        let floor = self.session(|session| session.floors.at(&at.key()));
+        match self.change_versions(at, Fate::Undelete, versions).await {
+            Err(error) if error.code() == Code::Indeterminate => {
+                let Some(gone) = versions.iter().find(|version| floor.is_gone(**version)) else { return Err(error) };
+                // The strong read has settled the floor.
+                match self.strong_version(at, Some(*gone)).await {
+                    Ok(Held::Data(_)) => Ok(()),
+                    _ => Err(error),
+                }
+            }
+            result => result,
+        }
+    }
+
     /// Deletes, undeletes or destroys these versions, or deletes the newest where none is named.
     ///
     /// A node that is behind answers the change of what it does not know with a success, and does nothing.
     /// Where the servers don't say how far they are, a strong read looks whether it was done.
     pub(super) async fn change_versions(&self, at: Address<'_>, fate: Fate, versions: &[u64]) -> Result<()> {
-        let floor = self.session(|session| session.floors.at(&at.key()));
+        let before = self.session(|session| session.floors.at(&at.key()).version);
         let call = match versions {
             [] => kv2::delete_latest(at),
             _ => kv2::change_versions(at, fate, versions)?,
         };
-        let mut exchange = match self.once(&call).await {
-            Ok(((), exchange)) => exchange,
-            // What was gone and is there again was undeleted, by this or by another.
-            Err(error) if fate == Fate::Undelete && error.code() == Code::Indeterminate => {
-                match versions.iter().find(|version| floor.is_gone(**version)) {
-                    Some(gone) if matches!(self.strong_version(at, Some(*gone)).await, Ok(Held::Data(_))) => {
-                        self.note_fate(at, fate, versions);
-                        return Ok(());
-                    }
-                    _ => return Err(error),
-                }
-            }
-            Err(error) => return Err(error),
-        };
-        self.note_fate(at, fate, versions);
+        let ((), mut exchange) = self.once(&call).await?;
+        self.session(|session| session.floors.changed(&at.key(), versions, fate != Fate::Undelete));
         if exchange.is_current() {
             return Ok(());
         }
@@ -219,7 +223,7 @@ impl<H: Host> Operation<'_, H> {
                 Err(error) => return Err(error.into_indeterminate()),
             };
             if versions.is_empty()
-                && version != floor.version
+                && version != before
                 && self.may_be_done(at, version).await.map_err(Error::into_indeterminate)?
             {
                 let reason = format!("version {version} is there, perhaps written since");
@@ -235,10 +239,6 @@ impl<H: Host> Operation<'_, H> {
             let call = kv2::change_versions(at, fate, if versions.is_empty() { &newest } else { versions })?;
             exchange = self.once(&call).await.map_err(Error::into_indeterminate)?.1;
         }
-    }
-
-    fn note_fate(&self, at: Address<'_>, fate: Fate, versions: &[u64]) {
-        self.session(|session| session.floors.changed(&at.key(), versions, fate != Fate::Undelete));
     }
 
     /// Whether a deletion of the newest version, which is this one now, may have hit the one before it.
