@@ -122,8 +122,7 @@ pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Shown> {
         target.push_str(&version.to_string());
     }
     Call::new(Method::Get, target, Replay::Idempotent, |spec, answer| {
-        let read = if answer.is_success() { |data| held(data, "data", true) } else { |data| held(data, "data", false) };
-        shown(spec, &answer, read).unwrap_or_else(|| Err(answer.into_error(spec)))
+        shown(spec, answer, |data| held(data, "data", true), |data| held(data, "data", false))
     })
 }
 
@@ -131,23 +130,23 @@ pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Shown> {
 pub(crate) fn subkeys(at: Address<'_>, version: Option<u64>, depth: u64) -> Call<Shown> {
     let target = format!("{}?version={}&depth={depth}", at.target("subkeys"), version.unwrap_or_default());
     Call::new(Method::Get, target, Replay::Idempotent, |spec, answer| {
-        let read =
-            if answer.is_success() { |data| held(data, "subkeys", true) } else { |data| held(data, "subkeys", false) };
-        shown(spec, &answer, read).unwrap_or_else(|| Err(answer.into_error(spec)))
+        shown(spec, answer, |data| held(data, "subkeys", true), |data| held(data, "subkeys", false))
     })
 }
 
-/// What a read of data shows; none where the answer is an error.
-fn shown(spec: &Spec, answer: &Answer, read: fn(Object) -> Option<Option<Held>>) -> Option<Result<Shown>> {
+type ReadHeld = fn(Object) -> Option<Option<Held>>;
+
+/// What a read of data shows, of a version that is found or of one that is gone.
+fn shown(spec: &Spec, answer: Answer, found: ReadHeld, gone: ReadHeld) -> Result<Shown> {
     if answer.is_of_nothing() {
-        return Some(Ok(Shown::Data(Held::Nothing)));
+        return Ok(Shown::Data(Held::Nothing));
     }
     // A deleted version answers 404 with the document of a success.
     if !answer.is_success() && !answer.is_of_gone() {
-        return None;
+        return Err(answer.into_error(spec));
     }
-    let held = answer.part(spec, "data", read);
-    Some(held.and_then(|held| held.map(Shown::Data).ok_or_else(|| another_engine(spec))))
+    let read = if answer.is_success() { found } else { gone };
+    answer.part(spec, "data", read)?.map(Shown::Data).ok_or_else(|| another_engine(spec))
 }
 
 /// The engine at the mount is another one, KVv1 most likely.
