@@ -21,7 +21,7 @@
 //! | `call` | one exchange with OpenBao as data: what is asked, and how its answer is read |
 //! | `exchange` | the machine that carries out one call: token, node, retry, deadline |
 //! | `drive` | the host trait, and the one driver |
-//! | `operation` | what a user asks for: read, write, rotate, delete, versions; what an operator does |
+//! | `operation` | what a user asks for: read, write, patch, rotate, delete, metadata, lists; what an operator does |
 //! | [`sys`] | what the operator's calls take and answer |
 //! | `session` | what operations share: the token, the nodes' health, what was seen, who is logging in |
 //! | `rules` | the rules of the machine by name, for the simulator to leave one out |
@@ -56,12 +56,17 @@ pub mod sys {
 }
 
 pub use call::auth::{Renewal, TokenInfo};
+pub use call::kv2::config::Kv2Config;
+pub use call::kv2::list::Entry;
 pub use call::kv2::{Version, Versions, Written};
+pub use call::metadata::{Metadata, MetadataChange};
 pub use config::Settings;
 pub use drive::{Host, Notice};
 pub use error::{Code, Error, Family, Result};
 pub use operation::sys::Sys;
-pub use operation::{Apply, ApplyError, Change, Client, Generator, ReadOptions, Rotated, Rotation, Watch};
+pub use operation::{
+    Apply, ApplyError, Change, Client, Copied, Generator, Pages, ReadOptions, Rotated, Rotation, Scan, Search, Watch,
+};
 #[cfg(feature = "broken-rules")]
 pub use rules::Rule;
 pub use secret::{MAX_DEPTH, Secret, SecretValue};

@@ -8,10 +8,16 @@
 mod cached;
 mod fresh;
 mod kv2;
+mod list;
+mod manage;
+mod metadata;
+mod patch;
 mod rotation;
+mod search;
 mod secrets;
 mod settle;
 pub(crate) mod sys;
+mod transfer;
 mod watch;
 
 use std::sync::Arc;
@@ -33,7 +39,10 @@ use crate::session::token::Generation;
 use crate::uri::path::ApiPath;
 
 pub use fresh::ReadOptions;
+pub use list::{Pages, Scan};
 pub use rotation::{Apply, ApplyError, Change, Generator, Rotated, Rotation};
+pub use search::Search;
+pub use transfer::Copied;
 pub use watch::Watch;
 
 /// A client of one OpenBao cluster, on the input and output of a host.

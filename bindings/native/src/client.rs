@@ -1,4 +1,5 @@
-//! The client as a Rust program sees it: core's operations on the native host.
+//! The client as a Rust program sees it: core's operations on the native host. More of those on a URI are in
+//! [`crate::manage`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub type Sys<'a> = baokit_core::Sys<'a, NativeHost>;
 /// A client of one OpenBao cluster. Clones share the session: token, connections and limits.
 #[derive(Clone)]
 pub struct Client {
-    core: Arc<baokit_core::Client<NativeHost>>,
+    pub(crate) core: Arc<baokit_core::Client<NativeHost>>,
 }
 
 impl Client {

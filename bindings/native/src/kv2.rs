@@ -1,19 +1,57 @@
 //! The KVv2 engine at a mount, for code that names mount and path itself. Builders are awaited
 //! directly: `client.kv2("secret").write("app/api", &data).cas(3).await?`.
+//!
+//! Lists and their pages are in [`crate::pages`].
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use baokit_core::{ReadOptions, Result, Secret, SecretValue, Versions, Written};
+use baokit_core::{
+    Change, Entry, Kv2Config, Metadata, MetadataChange, ReadOptions, Result, Scan, Secret, SecretValue, Versions,
+    Written,
+};
 
 use crate::host::NativeHost;
+use crate::pages::Pages;
 
 type Core = Arc<baokit_core::Client<NativeHost>>;
 type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
 /// The KVv2 engine at one mount. See [`Client::kv2`](crate::Client::kv2).
+///
+/// Values come back as OpenBao stores them: as any JSON, with keys in another order than they were written, and
+/// numbers as `float64`. So an integer beyond 2^53 that would come back as another one is refused before it is
+/// written (write it as text); one that another client wrote was changed when it was stored, and nothing shows it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = baokit_devserver::DevServer::start().await?;
+/// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+/// use baokit::MetadataChange;
+/// use serde_json::json;
+///
+/// let kv2 = client.kv2("secret");
+/// kv2.write("app/api", json!({"user": "api", "token": "one"})).cas(0).await?;
+/// kv2.patch("app/api", json!({"token": "two"})).await?;
+/// kv2.patch_metadata("app/api", MetadataChange::new().custom("owner", "payments")).await?;
+///
+/// let secret = kv2.read("app/api").await?;
+/// assert_eq!(secret.expose(), &json!({"user": "api", "token": "two"}));
+/// assert_eq!((secret.version(), secret.custom_metadata()["owner"].as_str()), (2, "payments"));
+/// assert_eq!(kv2.subkeys("app/api").await?.expose(), &json!({"user": null, "token": null}));
+///
+/// kv2.delete("app/api", &[2]).await?;
+/// assert_eq!(kv2.read("app/api").await.unwrap_err().code(), baokit::Code::SecretDeleted);
+/// kv2.undelete("app/api", &[2]).await?;
+/// kv2.destroy("app/api", &[1]).await?;
+/// let metadata = kv2.metadata("app/api").await?;
+/// assert!(metadata.versions().versions()[0].is_destroyed());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Kv2 {
     core: Core,
@@ -31,11 +69,31 @@ impl Kv2 {
         Read { kv2: self.clone(), path: path.into(), version: None, options: ReadOptions::new() }
     }
 
+    /// The names of a secret's keys without their values: an object whose leaves are null; await it, or name a
+    /// version or a depth first. End point: `GET mount/subkeys/path`.
+    #[must_use = "a read does nothing until it is awaited"]
+    pub fn subkeys(&self, path: impl Into<String>) -> Subkeys {
+        Subkeys { read: self.read(path), depth: 0 }
+    }
+
     /// Writes a whole secret; await it, or give the check-and-set parameter first. End point:
     /// `POST mount/data/path`.
     #[must_use = "a write does nothing until it is awaited"]
     pub fn write(&self, path: impl Into<String>, data: impl Into<SecretValue>) -> Write {
         Write { kv2: self.clone(), path: path.into(), data: data.into(), cas: None }
+    }
+
+    /// Merges an object into the newest version (RFC 7396): a null takes its key away, an object is merged into
+    /// the one that is there, everything else takes the place of what was there; await it, or give the
+    /// check-and-set parameter first.
+    ///
+    /// End points: `GET` and `PATCH mount/data/path`. The newest version is read first, so that the patch can name
+    /// it as its check-and-set parameter, one request more than without. Where the token lacks the capability
+    /// `patch`, or the server the method, the merge is written by `POST` under the same parameter. Who may patch
+    /// and not read sends it without.
+    #[must_use = "a patch does nothing until it is awaited"]
+    pub fn patch(&self, path: impl Into<String>, changes: impl Into<SecretValue>) -> Patch {
+        Patch { kv2: self.clone(), path: path.into(), changes: changes.into(), cas: None }
     }
 
     /// Deletes these versions, or the newest where none is named. End points:
@@ -47,12 +105,155 @@ impl Kv2 {
         self.core.kv2_delete(&self.mount, path, versions).await
     }
 
+    /// Brings deleted versions back. What is not deleted, destroyed or not there is no error, as in OpenBao.
+    ///
+    /// End point: `POST mount/undelete/path`. It is sent once, since a late one would bring back what was deleted
+    /// after it; a lost answer is a success where a version that this client has seen deleted is there again.
+    ///
+    /// # Errors
+    /// [`InvalidVersion`](crate::Code::InvalidVersion) where no version is named;
+    /// [`Indeterminate`](crate::Code::Indeterminate).
+    pub async fn undelete(&self, path: &str, versions: &[u64]) -> Result<()> {
+        self.core.kv2_undelete(&self.mount, path, versions).await
+    }
+
+    /// Destroys the data of these versions for good. What is not there is no error, as in OpenBao.
+    ///
+    /// End point: `POST mount/destroy/path`.
+    ///
+    /// # Errors
+    /// [`InvalidVersion`](crate::Code::InvalidVersion) where no version is named;
+    /// [`Indeterminate`](crate::Code::Indeterminate).
+    pub async fn destroy(&self, path: &str, versions: &[u64]) -> Result<()> {
+        self.core.kv2_destroy(&self.mount, path, versions).await
+    }
+
+    /// Deletes a key with all its versions and its metadata, for good. What is not there is no error.
+    ///
+    /// End point: `DELETE mount/metadata/path`. It is sent once, since a late one would delete a key that was made
+    /// anew.
+    ///
+    /// # Errors
+    /// [`PermissionDenied`](crate::Code::PermissionDenied); [`Indeterminate`](crate::Code::Indeterminate).
+    pub async fn delete_key(&self, path: &str) -> Result<()> {
+        self.core.kv2_delete_key(&self.mount, path).await
+    }
+
     /// The versions of a secret, oldest first. End point: `GET mount/metadata/path`.
     ///
     /// # Errors
     /// As [`Client::versions`](crate::Client::versions).
     pub async fn versions(&self, path: &str) -> Result<Versions> {
         self.core.kv2_versions(&self.mount, path).await
+    }
+
+    /// The metadata of a secret: its versions, settings and `custom_metadata`. End point:
+    /// `GET mount/metadata/path`.
+    ///
+    /// # Errors
+    /// [`SecretNotFound`](crate::Code::SecretNotFound); [`PermissionDenied`](crate::Code::PermissionDenied).
+    pub async fn metadata(&self, path: &str) -> Result<Metadata> {
+        self.core.kv2_metadata(&self.mount, path).await
+    }
+
+    /// Writes metadata; await it, or give the check-and-set parameter first. `custom_metadata`, where the change
+    /// names any, is replaced as a whole; settings that it does not name stay. A secret that is not there gets
+    /// metadata without a version.
+    ///
+    /// End points: `GET` and `POST mount/metadata/path`, always under `metadata_cas`: where none is given, the
+    /// version of the metadata is read first, and where another writer comes in between, it starts over.
+    #[must_use = "a write does nothing until it is awaited"]
+    pub fn write_metadata(&self, path: impl Into<String>, change: MetadataChange) -> WriteMetadata {
+        WriteMetadata { kv2: self.clone(), path: path.into(), change, cas: None, merges: false }
+    }
+
+    /// Patches metadata: keys of `custom_metadata` that the change does not name stay as they are. Await it, or
+    /// give the check-and-set parameter first.
+    ///
+    /// End points: `GET` and `PATCH mount/metadata/path`, `POST` where the token lacks the capability `patch`;
+    /// under `metadata_cas` as [`Kv2::write_metadata`].
+    #[must_use = "a patch does nothing until it is awaited"]
+    pub fn patch_metadata(&self, path: impl Into<String>, change: MetadataChange) -> WriteMetadata {
+        WriteMetadata { kv2: self.clone(), path: path.into(), change, cas: None, merges: true }
+    }
+
+    /// What lies in a folder (`app/`; empty for the root), page by page. End point:
+    /// `LIST mount/metadata/folder`, with `after` and `limit`. An empty folder is no error.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// let kv2 = client.kv2("secret");
+    /// for path in ["app/api", "app/db/main", "app/db/spare"] {
+    ///     kv2.write(path, serde_json::json!({})).await?;
+    /// }
+    /// let mut pages = kv2.list("app/")?.limit(1);
+    /// assert_eq!(pages.next().await?.unwrap(), ["api"]);
+    /// assert_eq!(pages.next().await?.unwrap(), ["db/"]);
+    /// assert_eq!(pages.next().await?, None);
+    /// assert_eq!(kv2.scan("app/").await?.keys, ["api", "db/main", "db/spare"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`IllegalSegment`](crate::Code::IllegalSegment); see [`Pages::next`] for those of its requests.
+    pub fn list(&self, folder: &str) -> Result<Pages> {
+        Ok(Pages::new(self.core.clone(), self.core.kv2_list(&self.mount, folder)?))
+    }
+
+    /// The same with the metadata of each key. End point: `LIST mount/detailed-metadata/folder`, with `after` and
+    /// `limit`; a policy on `mount/metadata/…` does not allow it.
+    ///
+    /// # Errors
+    /// As [`Kv2::list`].
+    pub fn list_detailed(&self, folder: &str) -> Result<Pages<Entry>> {
+        Ok(Pages::new(self.core.clone(), self.core.kv2_list_detailed(&self.mount, folder)?))
+    }
+
+    /// All keys below a folder, at any depth.
+    ///
+    /// End point: `SCAN mount/metadata/folder`, which takes the capability `scan`. Where that is missing, or the
+    /// server does not know it, `LIST mount/metadata/…` goes from folder to folder, breadth first, through 100,000
+    /// names and 64 levels at most, and within the one deadline.
+    ///
+    /// # Errors
+    /// [`PermissionDenied`](crate::Code::PermissionDenied) where neither is allowed;
+    /// [`DeadlineExceeded`](crate::Code::DeadlineExceeded).
+    pub async fn scan(&self, folder: &str) -> Result<Scan> {
+        self.core.kv2_scan(&self.mount, folder).await
+    }
+
+    /// The settings of the mount. End point: `GET mount/config`.
+    ///
+    /// # Errors
+    /// [`PermissionDenied`](crate::Code::PermissionDenied); [`MountNotFound`](crate::Code::MountNotFound).
+    pub async fn config(&self) -> Result<Kv2Config> {
+        self.core.kv2_config(&self.mount).await
+    }
+
+    /// Writes the settings of the mount, all of them. End point: `POST mount/config`, sent once; a lost answer is
+    /// a success where the settings are in place.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// let kv2 = client.kv2("secret");
+    /// let mut config = kv2.config().await?;
+    /// config.max_versions = 5;
+    /// kv2.write_config(&config).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`PermissionDenied`](crate::Code::PermissionDenied); [`Indeterminate`](crate::Code::Indeterminate).
+    pub async fn write_config(&self, config: &Kv2Config) -> Result<()> {
+        self.core.kv2_write_config(&self.mount, config).await
     }
 }
 
@@ -130,5 +331,100 @@ impl IntoFuture for Write {
     fn into_future(self) -> Self::IntoFuture {
         let Self { kv2: Kv2 { core, mount }, path, data, cas } = self;
         Box::pin(async move { core.kv2_write(&mount, &path, &data, cas).await })
+    }
+}
+
+/// A read of a secret's keys that is about to be awaited.
+#[derive(Clone, Debug)]
+#[must_use = "a read does nothing until it is awaited"]
+pub struct Subkeys {
+    read: Read,
+    depth: u64,
+}
+
+impl Subkeys {
+    /// Reads this version instead of the newest; versions count from 1.
+    pub fn version(mut self, version: u64) -> Self {
+        self.read = self.read.version(version);
+        self
+    }
+
+    /// Follows objects so many levels deep; 0 for all.
+    pub fn depth(mut self, levels: u64) -> Self {
+        self.depth = levels;
+        self
+    }
+}
+
+impl IntoFuture for Subkeys {
+    type Output = Result<Secret>;
+    type IntoFuture = Boxed<Secret>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { read: Read { kv2: Kv2 { core, mount }, path, version, options }, depth } = self;
+        Box::pin(async move { core.kv2_subkeys(&mount, &path, version, depth, options).await })
+    }
+}
+
+/// A patch that is about to be awaited.
+#[derive(Clone, Debug)]
+#[must_use = "a patch does nothing until it is awaited"]
+pub struct Patch {
+    kv2: Kv2,
+    path: String,
+    changes: SecretValue,
+    cas: Option<u64>,
+}
+
+impl Patch {
+    /// Patches only if this is the current version, and does not start over.
+    pub fn cas(mut self, version: u64) -> Self {
+        self.cas = Some(version);
+        self
+    }
+}
+
+impl IntoFuture for Patch {
+    type Output = Result<Change>;
+    type IntoFuture = Boxed<Change>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { kv2: Kv2 { core, mount }, path, changes, cas } = self;
+        Box::pin(async move { core.kv2_patch(&mount, &path, &changes, cas).await })
+    }
+}
+
+/// A change of metadata that is about to be awaited.
+#[derive(Clone, Debug)]
+#[must_use = "a change does nothing until it is awaited"]
+pub struct WriteMetadata {
+    kv2: Kv2,
+    path: String,
+    change: MetadataChange,
+    cas: Option<u64>,
+    merges: bool,
+}
+
+impl WriteMetadata {
+    /// Changes it only if this is the version of the metadata (0 where it was never written), and does not start
+    /// over. See [`Versions::metadata_version`].
+    pub fn cas(mut self, version: u64) -> Self {
+        self.cas = Some(version);
+        self
+    }
+}
+
+impl IntoFuture for WriteMetadata {
+    type Output = Result<()>;
+    type IntoFuture = Boxed<()>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { kv2: Kv2 { core, mount }, path, change, cas, merges } = self;
+        Box::pin(async move {
+            match merges {
+                true => core.kv2_patch_metadata(&mount, &path, &change, cas).await,
+                false => core.kv2_write_metadata(&mount, &path, &change, cas).await,
+            }
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! A client for OpenBao's secrets: read, write, rotate, delete, list versions.
+//! A client for OpenBao's secrets: read, write, patch, rotate, delete, list, search, copy and move.
 //!
 //! ```no_run
 //! # async fn example() -> baokit::Result<()> {
@@ -32,6 +32,8 @@ mod builder;
 mod client;
 mod host;
 mod kv2;
+mod manage;
+mod pages;
 mod tls;
 mod transfer;
 mod watch;
@@ -41,11 +43,13 @@ pub use baokit_core::error::{Code, Error, Family, Result};
 pub use baokit_core::sys;
 pub use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
 pub use baokit_core::{
-    Apply, ApplyError, CacheMetrics, Change, Generator, HIT_AGE_BOUNDS, MAX_DEPTH, Partition, ReadOptions, Renewal,
-    Rotated, Rotation, Secret, SecretValue, TokenInfo, Version, Versions, Written,
+    Apply, ApplyError, CacheMetrics, Change, Copied, Entry, Generator, HIT_AGE_BOUNDS, Kv2Config, MAX_DEPTH, Metadata,
+    MetadataChange, Partition, ReadOptions, Renewal, Rotated, Rotation, Scan, Search, Secret, SecretValue, TokenInfo,
+    Version, Versions, Written,
 };
 pub use builder::Builder;
 pub use client::{Client, Sys};
 pub use host::NativeHost;
-pub use kv2::{Kv2, Read, Write};
+pub use kv2::{Kv2, Patch, Read, Subkeys, Write, WriteMetadata};
+pub use pages::Pages;
 pub use watch::Watch;

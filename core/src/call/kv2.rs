@@ -1,4 +1,9 @@
-//! The calls of the KVv2 secrets engine: `mount/data/path`, `mount/metadata/path` and the rest.
+//! The calls of the KVv2 secrets engine on one secret: `mount/data/path`, `mount/metadata/path` and the rest.
+//! Those on what lies in a folder are in [`list`], the settings of the mount in [`config`], changes of
+//! metadata in [`super::metadata`].
+
+pub(crate) mod config;
+pub(crate) mod list;
 
 use std::collections::BTreeMap;
 
@@ -117,30 +122,45 @@ pub(crate) fn read(at: Address<'_>, version: Option<u64>) -> Call<Shown> {
         target.push_str(&version.to_string());
     }
     Call::new(Method::Get, target, Replay::Idempotent, |spec, answer| {
-        if answer.is_of_nothing() {
-            return Ok(Shown::Data(Held::Nothing));
-        }
-        // A deleted version answers 404 with the document of a success.
-        if !answer.is_success() && !answer.is_of_gone() {
-            return Err(answer.into_error(spec));
-        }
-        let read = if answer.is_success() { |data| held(data, true) } else { |data| held(data, false) };
-        answer.part(spec, "data", read)?.map(Shown::Data).ok_or_else(|| another_engine(spec))
+        shown(spec, answer, |data| held(data, "data", true), |data| held(data, "data", false))
     })
 }
 
+/// `GET mount/subkeys/path`: the same with the names of the keys only, so many levels deep (0 for all).
+pub(crate) fn subkeys(at: Address<'_>, version: Option<u64>, depth: u64) -> Call<Shown> {
+    let target = format!("{}?version={}&depth={depth}", at.target("subkeys"), version.unwrap_or_default());
+    Call::new(Method::Get, target, Replay::Idempotent, |spec, answer| {
+        shown(spec, answer, |data| held(data, "subkeys", true), |data| held(data, "subkeys", false))
+    })
+}
+
+type ReadHeld = fn(Object) -> Option<Option<Held>>;
+
+/// What a read of data shows, of a version that is found or of one that is gone.
+fn shown(spec: &Spec, answer: Answer, found: ReadHeld, gone: ReadHeld) -> Result<Shown> {
+    if answer.is_of_nothing() {
+        return Ok(Shown::Data(Held::Nothing));
+    }
+    // A deleted version answers 404 with the document of a success.
+    if !answer.is_success() && !answer.is_of_gone() {
+        return Err(answer.into_error(spec));
+    }
+    let read = if answer.is_success() { found } else { gone };
+    answer.part(spec, "data", read)?.map(Shown::Data).ok_or_else(|| another_engine(spec))
+}
+
 /// The engine at the mount is another one, KVv1 most likely.
-fn another_engine(spec: &Spec) -> Error {
+pub(super) fn another_engine(spec: &Spec) -> Error {
     let reason = "the mount answers as KVv1 does, where data/ and metadata/ are parts of a path like any other";
     Error::new(Code::UnsupportedEngine).about(spec.path().to_owned()).because(reason)
 }
 
 /// None inside where it is no answer of KVv2's.
-fn held(mut data: Object, found: bool) -> Option<Option<Held>> {
+fn held(mut data: Object, part: &str, found: bool) -> Option<Option<Held>> {
     if found && !data.has("metadata") {
         return Some(None);
     }
-    let value = data.take("data");
+    let value = data.take(part);
     let metadata = data.object("metadata")?;
     let (version, created_time) = (metadata.number("version")?, metadata.time("created_time")?);
     // `{"data": null}` was written: a secret that is null is not one that is gone.
@@ -203,21 +223,47 @@ pub(crate) enum Wrote {
 
 /// `POST mount/data/path`. With `cas` it can be sent again without making a second version.
 pub(crate) fn write(at: Address<'_>, data: &SecretValue, cas: Option<u64>) -> Result<Call<Wrote>> {
-    let replay = if cas.is_some() { Replay::Guarded } else { Replay::Unsafe };
-    require_depth(data, MAX_DEPTH)?;
-    let body = WriteBody { data: data.expose(), options: cas.map(|cas| WriteOptions { cas }) };
-    Call::with_body(Method::Post, at.target("data"), replay, &body, |spec, answer| {
+    make(Method::Post, at, data, cas, |spec, answer| {
         if answer.response.status() == 204 {
             // It is stored all the same, at data/ below the mount.
             return Err(another_engine(spec));
         }
-        if answer.is_success() {
-            let written = |data: Object| Some(Written::new(data.number("version")?, data.time("created_time")?));
-            return answer.data_as(spec, written).map(Wrote::Version);
-        }
-        let error = answer.into_error(spec);
-        if error.code() == Code::CasConflict { Ok(Wrote::Mismatch(error)) } else { Err(error) }
+        wrote(spec, answer)
     })
+}
+
+/// `PATCH mount/data/path`: merges this into the newest version. With `cas` it can be sent again.
+pub(crate) fn patch(at: Address<'_>, changes: &SecretValue, cas: Option<u64>) -> Result<Call<Wrote>> {
+    make(Method::Patch, at, changes, cas, |spec, answer| {
+        // Without a body where there is no such secret, with one where its newest version is gone.
+        if answer.is_of_nothing() || answer.is_of_gone() {
+            let reason = "there is nothing to be patched";
+            return Err(Error::new(Code::NotFound).about(spec.path().to_owned()).because(reason));
+        }
+        wrote(spec, answer)
+    })
+}
+
+fn make(
+    method: Method,
+    at: Address<'_>,
+    data: &SecretValue,
+    cas: Option<u64>,
+    read: fn(&Spec, Answer) -> Result<Wrote>,
+) -> Result<Call<Wrote>> {
+    let replay = if cas.is_some() { Replay::Guarded } else { Replay::Unsafe };
+    require_depth(data, MAX_DEPTH)?;
+    let body = WriteBody { data: data.expose(), options: cas.map(|cas| WriteOptions { cas }) };
+    Call::with_body(method, at.target("data"), replay, &body, read)
+}
+
+fn wrote(spec: &Spec, answer: Answer) -> Result<Wrote> {
+    if answer.is_success() {
+        let written = |data: Object| Some(Written::new(data.number("version")?, data.time("created_time")?));
+        return answer.data_as(spec, written).map(Wrote::Version);
+    }
+    let error = answer.into_error(spec);
+    if error.code() == Code::CasConflict { Ok(Wrote::Mismatch(error)) } else { Err(error) }
 }
 
 /// `DELETE mount/data/path`: deletes whatever version is the newest when it arrives, so that a
@@ -231,9 +277,41 @@ struct VersionsBody<'a> {
     versions: &'a [u64],
 }
 
-/// `POST mount/delete/path`: deletes these versions; undelete brings them back.
-pub(crate) fn delete_versions(at: Address<'_>, versions: &[u64]) -> Result<Call<()>> {
-    Call::with_body(Method::Post, at.target("delete"), Replay::Repeatable, &VersionsBody { versions }, Answer::nothing)
+/// What is done to versions that are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// A late one hides a version again, which undelete mends.
+    Delete,
+    /// A late one brings back what was deleted since.
+    Undelete,
+    /// Twice is the same as once.
+    Destroy,
+}
+
+impl Fate {
+    fn endpoint(self) -> (&'static str, Replay) {
+        match self {
+            Self::Delete => ("delete", Replay::Repeatable),
+            Self::Undelete => ("undelete", Replay::Unsafe),
+            Self::Destroy => ("destroy", Replay::Repeatable),
+        }
+    }
+
+    /// Whether it was done to this version, or can't be done any more.
+    pub fn is_done(self, held: &Held) -> bool {
+        match (self, held) {
+            (_, Held::Nothing | Held::Destroyed { .. }) => true,
+            (Self::Undelete, held) => matches!(held, Held::Data(_)),
+            (Self::Destroy, _) => false,
+            (Self::Delete, held) => !matches!(held, Held::Data(_)),
+        }
+    }
+}
+
+/// `POST mount/delete/path`, `mount/undelete/path` or `mount/destroy/path`.
+pub(crate) fn change_versions(at: Address<'_>, fate: Fate, versions: &[u64]) -> Result<Call<()>> {
+    let (endpoint, replay) = fate.endpoint();
+    Call::with_body(Method::Post, at.target(endpoint), replay, &VersionsBody { versions }, Answer::nothing)
 }
 
 /// One version of a secret, without its data.
@@ -343,7 +421,7 @@ pub(crate) fn metadata(at: Address<'_>) -> Call<Shown> {
 }
 
 /// None inside where it is no answer of KVv2's.
-fn versions(mut data: Object) -> Option<Option<Versions>> {
+pub(super) fn versions(mut data: Object) -> Option<Option<Versions>> {
     if !data.has("versions") {
         return Some(None);
     }

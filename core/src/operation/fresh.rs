@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Operation;
 use crate::call::kv2::{self, Address, Held, Shown, Versions};
+use crate::call::metadata::{self, Metadata};
 use crate::call::sys::{self, wrapping};
 use crate::call::{Answer, Call, Spec};
 use crate::drive::{Host, Notice};
@@ -80,6 +81,23 @@ impl ReadOptions {
     }
 }
 
+/// What a read shows of a secret, to be compared with what was seen before.
+pub(super) trait Sight {
+    fn sighting(&self) -> Sighting;
+}
+
+impl Sight for Shown {
+    fn sighting(&self) -> Sighting {
+        self.sighting()
+    }
+}
+
+impl Sight for Option<Metadata> {
+    fn sighting(&self) -> Sighting {
+        self.as_ref().map_or_else(Sighting::default, |metadata| metadata.versions().sighting())
+    }
+}
+
 impl<H: Host> Operation<'_, H> {
     /// Reads a version of a secret, the newest where none is named.
     pub(super) async fn held(
@@ -120,13 +138,38 @@ impl<H: Host> Operation<'_, H> {
         versions.ok_or_else(|| self.place(&exchange, Error::new(Code::SecretNotFound).about(at.metadata_path())))
     }
 
-    async fn look(
+    /// Reads the whole metadata of a secret; none where there is no such secret.
+    pub(super) async fn details(&self, at: Address<'_>, options: ReadOptions) -> Result<(Option<Metadata>, Exchange)> {
+        self.look(&at.key(), None, metadata::details(at), options).await
+    }
+
+    /// Reads the whole metadata of a secret that must be there.
+    pub(super) async fn metadata_there(&self, at: Address<'_>) -> Result<Metadata> {
+        let (metadata, exchange) = self.details(at, ReadOptions::new()).await?;
+        metadata.ok_or_else(|| self.place(&exchange, Error::new(Code::SecretNotFound).about(at.metadata_path())))
+    }
+
+    /// Reads the names of a secret's keys.
+    pub(super) async fn subkeys(
+        &self,
+        at: Address<'_>,
+        pin: Option<u64>,
+        depth: u64,
+        options: ReadOptions,
+    ) -> Result<(Held, Exchange)> {
+        match self.look(&at.key(), pin, kv2::subkeys(at, pin, depth), options).await? {
+            (Shown::Data(held), exchange) => Ok((held, exchange)),
+            (Shown::Metadata(_), exchange) => Ok((Held::Nothing, exchange)),
+        }
+    }
+
+    async fn look<T: Sight>(
         &self,
         key: &str,
         pin: Option<u64>,
-        call: Call<Shown>,
+        call: Call<T>,
         options: ReadOptions,
-    ) -> Result<(Shown, Exchange)> {
+    ) -> Result<(T, Exchange)> {
         let (floor, since) = self.session(|session| (session.floors.at(key), session.floors.moves()));
         let mut doubted = None;
         if !options.strong {

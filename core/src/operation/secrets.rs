@@ -1,4 +1,5 @@
-//! The operations on a URI: read, write, rotate, delete, versions.
+//! The operations on a URI: read, write, rotate, delete, versions. The others are in [`super::manage`],
+//! [`super::search`] and [`super::transfer`].
 
 use std::fmt::Display;
 
@@ -6,16 +7,16 @@ use serde_json::Value;
 
 use super::rotation::plan;
 use super::{Change, Client, Operation, ReadOptions};
-use crate::call::kv2::{Address, Held, Versions};
+use crate::call::kv2::{Address, Fate, Held, Versions};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::exchange::Exchange;
 use crate::secret::{MAX_DEPTH, Secret, SecretValue, kind, require_depth, require_exact};
-use crate::uri::tenant::{Admitted, TenantUri};
-use crate::uri::{ParseOptions, SecretUri};
+use crate::uri::tenant::{Admitted, TenantPrefix, TenantUri};
+use crate::uri::{ParseOptions, Provider, SecretUri};
 
 /// How often a write that lost against another writer starts over before it says so.
-const WRITE_ROUNDS: usize = 8;
+pub(super) const WRITE_ROUNDS: usize = 8;
 
 impl<H: Host> Client<H> {
     /// Reads a secret, or one key of it where the URI has a fragment; the newest version, or the
@@ -45,7 +46,7 @@ impl<H: Host> Client<H> {
     /// # Errors
     /// Those of [`Client::read_with`].
     pub async fn read_uri(&self, uri: &SecretUri, options: ReadOptions) -> Result<Secret> {
-        self.require_served(uri)?;
+        self.check_provider(uri.provider(), uri.as_str())?;
         self.read_admitted(self.settings.tenant().admit_borrowed(uri)?, options).await
     }
 
@@ -100,7 +101,7 @@ impl<H: Host> Client<H> {
     pub async fn delete(&self, uri: &str) -> Result<()> {
         let uri = self.whole(uri)?;
         let version = uri.uri().version().map(u64::from);
-        self.begin().await?.delete(Address::of(uri.uri()), version.as_slice()).await
+        self.begin().await?.change_versions(Address::of(uri.uri()), Fate::Delete, version.as_slice()).await
     }
 
     /// The versions of a secret, oldest first, without their data.
@@ -116,18 +117,28 @@ impl<H: Host> Client<H> {
 
     /// Past here a URI is legal, this client's, and the tenant's.
     fn admit(&self, uri: &str) -> Result<TenantUri> {
-        let options = ParseOptions::new().accept_legacy(self.settings.accept_legacy());
-        let uri = options.parse(uri)?;
-        self.require_served(&uri)?;
+        let uri = self.parsing().parse(uri)?;
+        self.check_provider(uri.provider(), uri.as_str())?;
         self.settings.tenant().admit(uri)
     }
 
-    fn require_served(&self, uri: &SecretUri) -> Result<()> {
-        if uri.provider() == self.settings.provider() {
+    /// The same of a prefix.
+    pub(super) fn admit_prefix(&self, prefix: &str) -> Result<TenantPrefix> {
+        let prefix = self.parsing().parse_prefix(prefix)?;
+        self.check_provider(prefix.provider(), prefix.as_str())?;
+        self.settings.tenant().admit_prefix(prefix)
+    }
+
+    fn parsing(&self) -> ParseOptions<'static> {
+        ParseOptions::new().accept_legacy(self.settings.accept_legacy())
+    }
+
+    fn check_provider(&self, provider: Provider, text: &str) -> Result<()> {
+        if provider == self.settings.provider() {
             return Ok(());
         }
         let reason = format!("this client serves {}", self.settings.provider().as_str());
-        Err(Error::new(Code::UnsupportedEngine).about(uri.to_string()).because(reason))
+        Err(Error::new(Code::UnsupportedEngine).about(text.to_owned()).because(reason))
     }
 
     /// A URI of a whole secret.
@@ -137,6 +148,12 @@ impl<H: Host> Client<H> {
             Some(_) => Err(Error::new(Code::FragmentNotAllowed).about(uri.uri().to_string())),
             None => Ok(uri),
         }
+    }
+
+    /// A URI of a whole secret, of no version of it.
+    pub(super) fn unpinned(&self, uri: &str) -> Result<TenantUri> {
+        self.whole(uri)?;
+        self.admit_change(uri)
     }
 
     /// A URI of what a new version is made of.

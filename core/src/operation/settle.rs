@@ -8,7 +8,8 @@
 use serde_json::Value;
 
 use super::{Operation, ReadOptions};
-use crate::call::kv2::{self, Address, Held, Written, Wrote};
+use crate::call::Call;
+use crate::call::kv2::{self, Address, Fate, Held, Written, Wrote};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::rules::Rule;
@@ -35,7 +36,19 @@ impl<H: Host> Operation<'_, H> {
         cas: u64,
         base: Option<u64>,
     ) -> Result<Written> {
-        let (key, call) = (at.key(), kv2::write(at, data, Some(cas))?);
+        self.make(at, kv2::write(at, data, Some(cas))?, data, cas, base).await
+    }
+
+    /// Carries out a call that makes the version which follows `cas`, with this data.
+    pub(super) async fn make(
+        &self,
+        at: Address<'_>,
+        call: Call<Wrote>,
+        data: &SecretValue,
+        cas: u64,
+        base: Option<u64>,
+    ) -> Result<Written> {
+        let key = at.key();
         let _changes = self.changes(&key);
         let base = base.or_else(|| self.session(|session| session.floors.created(&key, cas)));
         let mut in_doubt = false;
@@ -142,7 +155,7 @@ impl<H: Host> Operation<'_, H> {
         }
     }
 
-    async fn strong_version(&self, at: Address<'_>, version: Option<u64>) -> Result<Held> {
+    pub(super) async fn strong_version(&self, at: Address<'_>, version: Option<u64>) -> Result<Held> {
         Ok(self.held(at, version, ReadOptions::new().strong()).await?.0)
     }
 
@@ -171,25 +184,44 @@ impl<H: Host> Operation<'_, H> {
         Ok(written)
     }
 
-    /// Deletes these versions, or the newest where none is named.
+    /// Undeletes these versions. A lost answer counts as a success where one that was seen to be gone is there
+    /// again: it was undeleted, by this or by another.
+    pub(super) async fn undelete(&self, at: Address<'_>, versions: &[u64]) -> Result<()> {
+        let floor = self.session(|session| session.floors.at(&at.key()));
+        match self.change_versions(at, Fate::Undelete, versions).await {
+            Err(error) if error.code() == Code::Indeterminate => {
+                let Some(gone) = versions.iter().find(|version| floor.is_gone(**version)) else { return Err(error) };
+                // The strong read has settled the floor.
+                match self.strong_version(at, Some(*gone)).await {
+                    Ok(Held::Data(_)) => Ok(()),
+                    _ => Err(error),
+                }
+            }
+            result => result,
+        }
+    }
+
+    /// Deletes, undeletes or destroys these versions, or deletes the newest where none is named.
     ///
-    /// A node that is behind answers the deletion of what it does not know with a success, and does nothing.
+    /// A node that is behind answers the change of what it does not know with a success, and does nothing.
     /// Where the servers don't say how far they are, a strong read looks whether it was done.
-    pub(super) async fn delete(&self, at: Address<'_>, versions: &[u64]) -> Result<()> {
+    pub(super) async fn change_versions(&self, at: Address<'_>, fate: Fate, versions: &[u64]) -> Result<()> {
         let _changes = self.changes(&at.key());
         let before = self.session(|session| session.floors.at(&at.key()).version);
-        let call = if versions.is_empty() { kv2::delete_latest(at) } else { kv2::delete_versions(at, versions)? };
-        let ((), exchange) = self.once(&call).await?;
-        self.session(|session| session.floors.deleted(&at.key(), versions));
+        let call = match versions {
+            [] => kv2::delete_latest(at),
+            _ => kv2::change_versions(at, fate, versions)?,
+        };
+        let ((), mut exchange) = self.once(&call).await?;
+        self.session(|session| session.floors.changed(&at.key(), versions, fate != Fate::Undelete));
         if exchange.is_current() {
             return Ok(());
         }
-        let mut exchange = exchange;
         loop {
             let version = match self.strong_version(at, versions.iter().max().copied()).await {
-                Ok(Held::Data(secret)) => secret.version,
-                Ok(_) => return Ok(()),
-                // Who may delete and not read has to take the server's word.
+                Ok(held) if fate.is_done(&held) => return Ok(()),
+                Ok(held) => held.version(),
+                // Who may do this and not read has to take the server's word.
                 Err(error) if error.code() == Code::PermissionDenied => return Ok(()),
                 Err(error) => return Err(error.into_indeterminate()),
             };
@@ -207,7 +239,7 @@ impl<H: Host> Operation<'_, H> {
             }
             // By its number, so that nothing newer is deleted.
             let newest = [version];
-            let call = kv2::delete_versions(at, if versions.is_empty() { &newest } else { versions })?;
+            let call = kv2::change_versions(at, fate, if versions.is_empty() { &newest } else { versions })?;
             exchange = self.once(&call).await.map_err(Error::into_indeterminate)?.1;
         }
     }

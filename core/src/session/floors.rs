@@ -80,6 +80,11 @@ impl Floor {
         }
     }
 
+    /// Whether this version was seen to be gone.
+    pub fn is_gone(&self, version: u64) -> bool {
+        self.state(version) == Some(true)
+    }
+
     /// Whether this version is gone, where that was seen.
     fn state(&self, version: u64) -> Option<bool> {
         self.states.iter().find(|(known, _)| *known == version).map(|(_, gone)| *gone)
@@ -144,9 +149,9 @@ impl Floors {
         self.move_to(key, |floor| floor.saw(&Sighting::of(version, created_time, None)));
     }
 
-    /// These versions were deleted.
-    pub fn deleted(&mut self, key: &str, versions: &[u64]) {
-        self.move_to(key, |floor| versions.iter().for_each(|version| floor.put_state(*version, true)));
+    /// These versions were deleted or destroyed, or were undeleted.
+    pub fn changed(&mut self, key: &str, versions: &[u64], gone: bool) {
+        self.move_to(key, |floor| versions.iter().for_each(|version| floor.put_state(*version, gone)));
     }
 
     /// A strong read that began when floors had moved `since` times showed this: the floor is there now,
@@ -270,15 +275,15 @@ mod tests {
         assert_eq!(floors.settle("s", &data(5), None, since), None);
         assert!(admits(&floors, &data(5), None), "it was undeleted");
         assert!(!admits(&floors, &of(5, "old", true), None), "and its deletion is an old story");
-        floors.deleted("s", &[3, 4]);
+        floors.changed("s", &[3, 4], true);
         assert!(!admits(&floors, &data(3), Some(3)) && admits(&floors, &of(4, "old", true), Some(4)));
     }
 
     #[test]
     fn only_the_last_states_of_a_secret_are_kept() {
         let mut floors = Floors::default();
-        floors.deleted("s", &[1, 2, 1]);
-        floors.deleted("s", &(3..10).collect::<Vec<_>>());
+        floors.changed("s", &[1, 2, 1], true);
+        floors.changed("s", &(3..10).collect::<Vec<_>>(), true);
         assert_eq!(floors.at("s").states.len(), STATES);
         assert_eq!((floors.at("s").state(2), floors.at("s").state(1)), (None, Some(true)));
     }
