@@ -5,6 +5,7 @@
 //! answers, under the lock that [`crate::drive`] holds for the length of a step.
 
 pub(crate) mod consistency;
+pub(crate) mod errand;
 pub(crate) mod floors;
 pub(crate) mod nodes;
 pub(crate) mod places;

@@ -91,6 +91,8 @@ static PHRASES: &[Phrase] = &[
     phrase("missing secret_id", Code::AuthenticationFailed),
     phrase("missing role_id", Code::AuthenticationFailed),
     phrase("missing client token", Code::AuthenticationFailed),
+    phrase("invalid username or password", Code::AuthenticationFailed),
+    phrase("error validating token", Code::AuthenticationFailed),
     phrase("namespace not found", Code::NotFound),
     phrase("request body too large", Code::ValueTooLarge),
     phrase("value being too large", Code::ValueTooLarge),
@@ -98,7 +100,7 @@ static PHRASES: &[Phrase] = &[
     phrase("refused JSON input due to high complexity", Code::ValueTooLarge),
     phrase("no data provided", Code::RequestRejected),
     phrase("error parsing check-and-set parameter", Code::RequestRejected),
-    phrase("wrapping token is not valid or does not exist", Code::RequestRejected),
+    phrase("wrapping token is not valid or does not exist", Code::WrappingTokenSpent),
     phrase("failed to decode JSON input", Code::RequestRejected),
     phrase("failed to parse JSON input", Code::RequestRejected),
     phrase("lease is not renewable", Code::RequestRejected),
@@ -157,12 +159,12 @@ impl Said {
         }
     }
 
-    /// Whether it is a refusal that another node may not give: a policy reaches a standby after 100 ms, a
-    /// mount after a second.
+    /// Whether it is a refusal that another node may not give: a policy or a wrapping token reaches a standby
+    /// after 100 ms, a mount after a second.
     pub fn may_be_late(self) -> bool {
         match self {
             Self::MissingRight => true,
-            Self::Phrase(phrase, _) => phrase.code == Code::MountNotFound,
+            Self::Phrase(phrase, _) => matches!(phrase.code, Code::MountNotFound | Code::WrappingTokenSpent),
             _ => false,
         }
     }

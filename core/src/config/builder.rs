@@ -100,14 +100,7 @@ impl SettingsBuilder {
     /// What the client logs in with.
     pub fn credential(self, credential: Credential) -> Self {
         self.attempt(|builder| {
-            match &credential {
-                Credential::None => {}
-                Credential::Token(token) => check_token("token", token)?,
-                Credential::AppRole { role_id, secret_id, .. } => {
-                    check_secret("role_id", role_id)?;
-                    check_secret("secret_id", secret_id)?;
-                }
-            }
+            credential.check()?;
             builder.set_credential(credential);
             Ok(())
         })

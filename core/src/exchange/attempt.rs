@@ -17,13 +17,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use super::backoff::Backoff;
 use super::refusal::Refusal;
 use super::verdict::{self, Executed, Verdict};
 use super::{Input, Step};
 use crate::call::answer::Said;
+use crate::call::auth::{INLINE_NAMESPACE, Proof};
 use crate::call::{Answer, Replay, Spec};
 use crate::error::{Code, Error, Result};
 use crate::http::{Header, Method, Request, Response};
@@ -59,7 +58,7 @@ pub(super) struct Attempt {
     pub(super) spec: Arc<Spec>,
     /// The only node that is asked, where the caller named one.
     pub(super) only: Option<NodeId>,
-    pub(super) token: Option<Arc<SecretString>>,
+    pub(super) proof: Option<Proof>,
     deadline: Duration,
     backoff: Backoff,
     pub(super) node: Option<NodeId>,
@@ -101,7 +100,7 @@ impl Attempt {
         Self {
             spec,
             only,
-            token: None,
+            proof: None,
             deadline,
             backoff,
             node: None,
@@ -139,9 +138,9 @@ impl Attempt {
         Self::with(spec, None, self.deadline, self.backoff.fork())
     }
 
-    /// The token that goes along from now on.
-    pub fn carry(&mut self, token: Arc<SecretString>) {
-        self.token = Some(token);
+    /// What is shown from now on.
+    pub fn carry(&mut self, proof: impl Into<Proof>) {
+        self.proof = Some(proof.into());
     }
 
     /// The token that comes next takes the place of one that died.
@@ -200,6 +199,9 @@ impl Attempt {
                 let verdict = verdict::of_failure(&self.spec, failure);
                 self.on_trouble(session, now, verdict)
             }
+            Input::Loaded(_) => Progress::Done(Err(
+                Error::new(Code::Internal).because("an attempt was given an input that it did not wait for")
+            )),
         }
     }
 
@@ -275,8 +277,15 @@ impl Attempt {
         let mut headers = Vec::with_capacity(6);
         // OpenBao can be told to refuse requests without it, as a page in a browser would send them.
         headers.push(Header::plain("x-vault-request", "true"));
-        if let Some(token) = &self.token {
-            headers.push(Header::secret("x-vault-token", token.clone()));
+        match &self.proof {
+            Some(Proof::Token(token)) => headers.push(Header::secret("x-vault-token", token.clone())),
+            Some(Proof::Inline(log_in)) => {
+                headers.extend(log_in.iter().cloned());
+                if let Some(namespace) = &session.namespace {
+                    headers.push(Header::plain(INLINE_NAMESPACE, namespace.to_string()));
+                }
+            }
+            None => {}
         }
         if let Some(namespace) = session.namespace.as_ref().filter(|_| self.spec.namespaced) {
             headers.push(Header::plain("x-vault-namespace", namespace.to_string()));
@@ -349,8 +358,9 @@ impl Attempt {
             Verdict::TokenDead(error) => {
                 self.served(session, Lane::Read);
                 let error = self.place(session, error);
-                // A token that can be replaced is, which is quicker than asking another node.
-                let is_final = !session.tokens.is_replaceable() || self.token_is_new;
+                // A token that can be replaced is, which is quicker than asking another node. Whether a file holds
+                // another by now, nobody knows.
+                let is_final = !session.tokens.logs_in() || self.token_is_new;
                 if is_final && self.awaits_confirmation(session) {
                     return self.ask_another(session, now, Refusal::TokenDead(error));
                 }
