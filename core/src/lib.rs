@@ -46,6 +46,7 @@ mod session;
 /// What the operator's calls take and answer; see [`Sys`].
 pub mod sys {
     pub use crate::call::sys::app_role::{Role, SecretId};
+    pub use crate::call::sys::leases::{Lease, LeaseInfo};
     pub use crate::call::sys::mounts::{Mount, MountConfig};
     pub use crate::call::sys::raft::{
         AutopilotConfiguration, AutopilotServer, AutopilotState, Join, RaftConfiguration, RaftServer,
@@ -60,7 +61,7 @@ pub use call::kv2::{Version, Versions, Written};
 pub use config::Settings;
 pub use drive::{Host, Notice};
 pub use error::{Code, Error, Family, Result};
-pub use operation::sys::Sys;
+pub use operation::sys::{Reply, Sys};
 pub use operation::{Apply, ApplyError, Change, Client, Generator, ReadOptions, Rotated, Rotation};
 #[cfg(feature = "broken-rules")]
 pub use rules::Rule;

@@ -306,10 +306,13 @@ impl Strongly for Client<World> {
 
 #[test]
 fn a_refused_inline_log_in_is_a_failed_authentication_without_a_second_try() {
-    let refusals: [fn() -> Reply; 3] = [
+    let refusals: [fn() -> Reply; 6] = [
         || errors(403, "permission denied"),
         || errors(400, "invalid role or secret ID"),
         || errors(400, "invalid username or password"),
+        || errors(400, "error validating token: invalid expiration time (exp) claim: token is expired"),
+        || errors(403, "failed to perform inline authentication: permission denied"),
+        || errors(403, "failed to perform inline authentication: service account name not authorized"),
     ];
     for refusal in refusals {
         let world = World::new(move |_| refusal());
@@ -326,7 +329,7 @@ fn a_refused_inline_log_in_is_a_failed_authentication_without_a_second_try() {
 fn inline_with_a_file_reads_it_again_where_it_is_refused() {
     let world = World::new(|seen| {
         let jwt = parameter(seen.header("x-vault-inline-auth-parameter-2").unwrap());
-        if jwt["value"] == "new" { secret(1) } else { errors(403, "permission denied") }
+        if jwt["value"] == "new" { secret(1) } else { errors(400, "error validating token: token is expired") }
     });
     world.put_file(SERVICE_ACCOUNT_TOKEN, "old");
     let client = client(&world, Credential::kubernetes("app").map(Credential::inline));

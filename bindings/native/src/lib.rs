@@ -35,13 +35,13 @@ mod kv2;
 mod tls;
 mod transfer;
 
-pub use baokit_core::config::{Credential, Origin, Pem, Settings, SettingsBuilder, Warning, WarningCode};
+pub use baokit_core::config::{Credential, JwtSource, Origin, Pem, Settings, SettingsBuilder, Warning, WarningCode};
 pub use baokit_core::error::{Code, Error, Family, Result};
 pub use baokit_core::sys;
 pub use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
 pub use baokit_core::{
-    Apply, ApplyError, Change, Generator, MAX_DEPTH, ReadOptions, Renewal, Rotated, Rotation, Secret, SecretValue,
-    TokenInfo, Version, Versions, Written,
+    Apply, ApplyError, Change, Generator, MAX_DEPTH, ReadOptions, Renewal, Reply, Rotated, Rotation, Secret,
+    SecretValue, TokenInfo, Version, Versions, Written,
 };
 pub use builder::Builder;
 pub use client::{Client, Sys};

@@ -69,8 +69,12 @@ const fn refused(text: &'static str, code: Code) -> Phrase {
     Phrase { text, code, before_execution: true }
 }
 
+/// What a refused log-in that goes along begins with, where it is not told in the words of the log-in itself.
+const INLINE_REFUSED: &str = "failed to perform inline authentication";
+
 /// The first phrase that occurs decides.
 static PHRASES: &[Phrase] = &[
+    phrase(INLINE_REFUSED, Code::AuthenticationFailed),
     phrase("check-and-set parameter did not match the current version", Code::CasConflict),
     phrase("metadata check-and-set parameter does not match the current version", Code::CasConflict),
     phrase("metadata_cas must be 0 when creating new metadata", Code::CasConflict),
@@ -104,6 +108,8 @@ static PHRASES: &[Phrase] = &[
     phrase("failed to decode JSON input", Code::RequestRejected),
     phrase("failed to parse JSON input", Code::RequestRejected),
     phrase("lease is not renewable", Code::RequestRejected),
+    phrase("lease not found", Code::NotFound),
+    phrase("invalid lease", Code::NotFound),
     phrase("endpoint requires response wrapping to be used", Code::RequestRejected),
     phrase("path is already in use at", Code::RequestRejected),
     phrase("plugin not found in the catalog", Code::RequestRejected),
@@ -139,7 +145,7 @@ impl Said {
         if first == "permission denied" || first.contains("* invalid token") {
             return Self::TokenDead;
         }
-        if first.contains("permission denied") {
+        if first.contains("permission denied") && !first.starts_with(INLINE_REFUSED) {
             return Self::MissingRight;
         }
         let Some(phrase) = PHRASES.iter().find(|phrase| errors.iter().any(|text| text.contains(phrase.text))) else {
@@ -157,6 +163,11 @@ impl Said {
             Self::Phrase(phrase, extent) => phrase.before_execution && (extent == Extent::Whole || status == 400),
             _ => false,
         }
+    }
+
+    /// Whether it refuses who asks, not what is asked.
+    pub fn refuses_log_in(self) -> bool {
+        matches!(self, Self::Phrase(phrase, _) if phrase.code == Code::AuthenticationFailed)
     }
 
     /// Whether it is a refusal that another node may not give: a policy or a wrapping token reaches a standby

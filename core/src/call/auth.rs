@@ -176,7 +176,7 @@ fn gained(spec: &Spec, answer: Answer) -> Result<Gain> {
             error.because("the answer to an earlier try was lost: a secret id that may be used once is spent by it")
         }
         // Methods say in many words that they do not know somebody; what was sent is well-formed.
-        Code::RequestRejected if matches!(spec.bearer, Bearer::Nobody) => {
+        Code::RequestRejected | Code::PermissionDenied if matches!(spec.bearer, Bearer::Nobody) => {
             Error::new(Code::AuthenticationFailed).about(spec.path().to_owned()).because(LOG_IN_REFUSED)
         }
         _ => error,

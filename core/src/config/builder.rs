@@ -106,6 +106,22 @@ impl SettingsBuilder {
         })
     }
 
+    /// The same, where making it may have failed, which [`build`](Self::build) reports then.
+    pub fn try_credential(self, credential: Result<Credential>) -> Self {
+        match credential {
+            Ok(credential) => self.credential(credential),
+            Err(error) => self.attempt(|_| Err(error)),
+        }
+    }
+
+    /// The credential that was given last is shown with every request; see [`Credential::inline`].
+    pub fn inline(mut self) -> Self {
+        match self.credential.take() {
+            Some(credential) => self.credential(credential.inline()),
+            None => self.attempt(|_| Err(invalid("inline", "a credential is given first"))),
+        }
+    }
+
     /// The namespace: plain ASCII names separated by slashes; empty or `/` for the root namespace.
     pub fn namespace(self, namespace: &str) -> Self {
         self.attempt(|builder| builder.put_namespace("namespace", namespace))

@@ -354,21 +354,32 @@ impl Attempt {
 
     fn on_response(&mut self, session: &mut Session, now: Duration, response: Response) -> Progress {
         match verdict::of_response(&self.spec, &response) {
-            Verdict::Final(said) => self.on_final(session, now, response, said),
-            Verdict::TokenDead(error) => {
-                self.served(session, Lane::Read);
-                let error = self.place(session, error);
-                // A token that can be replaced is, which is quicker than asking another node. Whether a file holds
-                // another by now, nobody knows.
-                let is_final = !session.tokens.logs_in() || self.token_is_new;
-                if is_final && self.awaits_confirmation(session) {
-                    return self.ask_another(session, now, Refusal::TokenDead(error));
-                }
-                Progress::TokenDead(error)
+            // A log-in that goes along and is refused is what a dead token is to others.
+            Verdict::Final(Some(said)) if self.is_inline() && said.refuses_log_in() => {
+                let error = said.into_error(&self.spec, response.status());
+                self.on_token_dead(session, now, error)
             }
+            Verdict::Final(said) => self.on_final(session, now, response, said),
+            Verdict::TokenDead(error) => self.on_token_dead(session, now, error),
             Verdict::Redirect => self.on_redirect(session, now, &response),
             verdict => self.on_trouble(session, now, verdict),
         }
+    }
+
+    fn is_inline(&self) -> bool {
+        matches!(self.proof, Some(Proof::Inline(_)))
+    }
+
+    fn on_token_dead(&mut self, session: &mut Session, now: Duration, error: Error) -> Progress {
+        self.served(session, Lane::Read);
+        let error = self.place(session, error);
+        // A token that can be replaced is, which is quicker than asking another node. Whether a file holds
+        // another by now, nobody knows.
+        let is_final = !session.tokens.logs_in() || self.token_is_new;
+        if is_final && self.awaits_confirmation(session) {
+            return self.ask_another(session, now, Refusal::TokenDead(error));
+        }
+        Progress::TokenDead(error)
     }
 
     fn on_final(&mut self, session: &mut Session, now: Duration, response: Response, said: Option<Said>) -> Progress {
