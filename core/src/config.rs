@@ -59,8 +59,8 @@ use serde_json::{Value, json};
 pub use self::builder::SettingsBuilder;
 #[cfg(feature = "cache")]
 pub use self::cache::CacheConfig;
-pub(crate) use self::credential::check_token;
-pub use self::credential::{Credential, MAX_CREDENTIAL};
+pub use self::credential::{Credential, JwtSource, MAX_CREDENTIAL, SERVICE_ACCOUNT_TOKEN};
+pub(crate) use self::credential::{check_secret, check_token};
 pub use self::options::Options;
 pub use self::origin::{Origin, Scheme};
 pub use self::warning::{Warning, WarningCode};

@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use event_listener::Event;
+use secrecy::SecretString;
 
 use crate::call::Answer;
 use crate::error::Result;
@@ -33,6 +34,16 @@ pub trait Host {
     ///
     /// Dropping the future must stop the request.
     fn send(&self, request: Request) -> impl Future<Output = Result<Response, Failure>>;
+
+    /// Reads a file that holds a credential, such as the token of a service account: the whole text, of which
+    /// [`MAX_CREDENTIAL`](crate::config::MAX_CREDENTIAL) bytes and a line break may count at most.
+    ///
+    /// The failure's reason is shown to people: pass what the operating system said, never the content. A host
+    /// without files leaves it as it is.
+    fn load(&self, path: &str) -> impl Future<Output = Result<SecretString, Failure>> {
+        let _ = path;
+        async { Err(Failure::new(FailureKind::Caller, "this host reads no files")) }
+    }
 
     /// Hears of something that an operator should know, and no caller is told. It is to be logged.
     fn notice(&self, notice: &Notice<'_>) {
@@ -180,6 +191,10 @@ pub(crate) async fn drive<H: Host>(host: &H, shared: &Shared, exchange: &mut Exc
                     Some(()) => Input::FlightMoved,
                     None => Input::Elapsed,
                 }
+            }
+            Step::Load(path, limit) => {
+                let late = || Err(Failure::new(FailureKind::Timeout, "it could not be read in time"));
+                Input::Loaded(within(host, limit, host.load(&path)).await.unwrap_or_else(late))
             }
             Step::Send(request, limit) => match within(host, limit, host.send(request)).await {
                 Some(Ok(response)) => Input::Response(response),

@@ -175,6 +175,8 @@ codes! {
     TenantMountMismatch = "TENANT_MOUNT_MISMATCH", Policy, 400, final, "add the mount to TENANT_ALLOWED_MOUNTS if this tenant may use it";
     /// OpenBao does not accept the credential, or the token is dead and no other can be had.
     AuthenticationFailed = "AUTHENTICATION_FAILED", Policy, 502, final, "check the token, or the role id and secret id, and whether they have expired";
+    /// A wrapping token that is not valid any more: its content was taken out before, or its time is over.
+    WrappingTokenSpent = "WRAPPING_TOKEN_SPENT", Policy, 502, final, "it was unwrapped before, perhaps by somebody else, or is too old: revoke what was in it (a secret id, say) and issue another";
     /// The token is good, but its policies do not allow the request.
     PermissionDenied = "PERMISSION_DENIED", Policy, 403, final, "grant the capability on the path that is named (KVv2 policies name mount/data/… and mount/metadata/…)";
 

@@ -14,6 +14,7 @@
 
 mod attempt;
 mod backoff;
+mod login;
 mod redirect;
 mod refusal;
 mod verdict;
@@ -21,8 +22,9 @@ mod verdict;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::auth::Grant;
-use crate::call::{Answer, Bearer, Call, Replay, Spec};
+use secrecy::SecretString;
+
+use crate::call::{Answer, Bearer, Replay, Spec};
 use crate::error::{Code, Error, Result};
 use crate::http::{Failure, Request, Response};
 use crate::rules::Rule;
@@ -30,6 +32,7 @@ use crate::session::nodes::NodeId;
 use crate::session::token::{Generation, Need, Refresh, Refreshed};
 use crate::session::{Now, Session, Ticket};
 use attempt::{Attempt, Progress};
+use login::{LogIn, Way};
 
 /// Followers whose deadline comes so shortly after their leader's share its failure: a try of their
 /// own could not end, and all of them would make one.
@@ -51,6 +54,8 @@ pub(crate) enum Input {
     Elapsed,
     /// The flight that was joined is over.
     FlightMoved,
+    /// The file was read, or could not be.
+    Loaded(std::result::Result<SecretString, Failure>),
 }
 
 /// What to do next.
@@ -62,6 +67,8 @@ pub(crate) enum Step {
     Wait(Duration),
     /// Wait until this flight is over, but no longer than this.
     Join(Ticket, Duration),
+    /// Read this file, and give up on it after so long.
+    Load(Arc<str>, Duration),
     /// Nothing more: this is the result.
     Done(Result<Answer>),
 }
@@ -89,15 +96,6 @@ enum Phase {
     Done,
 }
 
-#[derive(Debug)]
-struct LogIn {
-    ticket: Ticket,
-    call: Call<Grant>,
-    attempt: Attempt,
-    /// Whether it lengthens the lease of the token that is there.
-    renews: bool,
-}
-
 impl Exchange {
     /// A call that must be over at `deadline`, on the monotonic clock, of one node where it is named.
     /// `seed` feeds its jitter.
@@ -120,8 +118,8 @@ impl Exchange {
                     None => self.begin(session, now),
                 }
             }
-            (Phase::LoggingIn(login), input) => self.log_in(session, now, login, input),
-            (Phase::Refreshing(login), input) => self.refresh(session, now, login, input),
+            (Phase::LoggingIn(login), input) => self.on_way(session, now, login, input, Self::log_in),
+            (Phase::Refreshing(login), input) => self.on_way(session, now, login, input, Self::refresh),
             (Phase::Calling, input) => {
                 let progress = self.attempt.step(session, now, input);
                 self.call(session, now, progress)
@@ -136,7 +134,7 @@ impl Exchange {
     /// The caller went away: whoever waits for this exchange's log-in must not wait any longer.
     pub fn abandon(&mut self, session: &mut Session) {
         if let Phase::LoggingIn(login) | Phase::Refreshing(login) = std::mem::replace(&mut self.phase, Phase::Done) {
-            session.tokens.abandon(login.ticket);
+            login.abandon(session);
         }
     }
 
@@ -194,26 +192,19 @@ impl Exchange {
             Bearer::Nobody => {}
             Bearer::Token(token) => self.attempt.carry(token.clone()),
             Bearer::Client => match session.tokens.need(now, session.rules) {
-                Ok(Need::Use(token, generation)) => {
+                Ok(Need::Use(proof, generation)) => {
                     self.generation = Some(generation);
-                    self.attempt.carry(token);
+                    self.attempt.carry(proof);
                 }
-                Ok(Need::Refresh(refresh, token, generation)) => {
-                    let Refresh { ticket, call, renews } = refresh;
+                Ok(Need::Refresh(refresh, proof, generation)) => {
+                    let Refresh { ticket, errand, renews } = refresh;
                     self.generation = Some(generation);
-                    self.attempt.carry(token);
+                    self.attempt.carry(proof);
                     // The call that comes after it needs time as well.
                     let limit = REFRESH_LIMIT.min(self.deadline.saturating_sub(now) / 2);
-                    let until = now.saturating_add(limit);
-                    let mut attempt = self.attempt.sibling(call.spec.clone()).until(until);
-                    let login = match renews {
-                        Some(token) => {
-                            attempt.carry(token);
-                            LogIn { ticket, call, attempt, renews: true }
-                        }
-                        None => LogIn { ticket, call, attempt, renews: false },
-                    };
-                    return self.refresh(session, now, Box::new(login), Input::Start);
+                    let mut login = Box::new(LogIn::new(ticket, renews, now.saturating_add(limit)));
+                    let way = login.begin(session, now, &mut self.attempt, Ok(errand));
+                    return self.refresh(session, now, login, way);
                 }
                 Ok(Need::Join(ticket, lease)) => {
                     let left = self.deadline.saturating_sub(now);
@@ -224,10 +215,10 @@ impl Exchange {
                     self.phase = Phase::Joining(ticket);
                     return Step::Join(ticket, lease.min(left));
                 }
-                Ok(Need::LogIn(ticket, call)) => {
-                    let attempt = self.attempt.sibling(call.spec.clone());
-                    let login = LogIn { ticket, call, attempt, renews: false };
-                    return self.log_in(session, now, Box::new(login), Input::Start);
+                Ok(Need::LogIn(ticket, errand)) => {
+                    let mut login = Box::new(LogIn::new(ticket, false, self.deadline));
+                    let way = login.begin(session, now, &mut self.attempt, Ok(errand));
+                    return self.log_in(session, now, login, way);
                 }
                 Err(error) => return self.done(session, Err(error.about(self.spec.path().to_owned()))),
             },
@@ -241,22 +232,32 @@ impl Exchange {
         self.call(session, now, progress)
     }
 
-    /// Renews or replaces the token on the way. Whatever becomes of it, the call is made with a token
-    /// that was good when this began.
-    fn refresh(&mut self, session: &mut Session, now: Duration, mut login: Box<LogIn>, input: Input) -> Step {
-        if !session.tokens.keep(login.ticket, now) {
+    /// One step on the way to a token, unless another took over while this one was held up; its token serves
+    /// as well.
+    fn on_way(
+        &mut self,
+        session: &mut Session,
+        now: Duration,
+        mut login: Box<LogIn>,
+        input: Input,
+        then: fn(&mut Self, &mut Session, Duration, Box<LogIn>, Way) -> Step,
+    ) -> Step {
+        if !session.tokens.keep(login.ticket, now) && !login.is_irreplaceable(&input) {
             return self.begin(session, now);
         }
-        let outcome = match login.attempt.step(session, now, input) {
-            Progress::Next(step) => return self.hold(session, now, step, Phase::Refreshing, login),
-            Progress::Done(Ok(answer)) => login.call.read(answer),
-            Progress::TokenDead(error) | Progress::Done(Err(error)) => Err(error),
-        };
-        let refreshed = match outcome {
-            Ok(grant) if login.renews => Refreshed::Renewed(grant, login.attempt.sent()),
-            Ok(grant) => Refreshed::Replaced(grant, login.attempt.sent()),
-            Err(error) if error.is_retryable() || !login.renews => Refreshed::NotNow,
-            Err(_) => Refreshed::Refused,
+        let way = login.step(session, now, &mut self.attempt, input);
+        then(self, session, now, login, way)
+    }
+
+    /// Renews or replaces the token on the way. Whatever becomes of it, the call is made with a token
+    /// that was good when this began.
+    fn refresh(&mut self, session: &mut Session, now: Duration, login: Box<LogIn>, way: Way) -> Step {
+        let refreshed = match way {
+            Way::Next(step) => return self.hold(session, now, step, Phase::Refreshing, login),
+            Way::Done(Ok((grant, sent))) if login.renews => Refreshed::Renewed(grant, sent),
+            Way::Done(Ok((grant, sent))) => Refreshed::Replaced(grant, sent),
+            Way::Done(Err(error)) if error.is_retryable() || !login.renews => Refreshed::NotNow,
+            Way::Done(Err(_)) => Refreshed::Refused,
         };
         if let Some(generation) = self.generation {
             session.tokens.refreshed(login.ticket, generation, refreshed, now);
@@ -280,30 +281,17 @@ impl Exchange {
         step
     }
 
-    fn log_in(&mut self, session: &mut Session, now: Duration, mut login: Box<LogIn>, input: Input) -> Step {
-        if !session.tokens.keep(login.ticket, now) {
-            // Another took over while this one was held up; its token serves as well.
-            return self.begin(session, now);
-        }
-        let result = match login.attempt.step(session, now, input) {
-            Progress::Next(step) => return self.hold(session, now, step, Phase::LoggingIn, login),
-            Progress::TokenDead(error) | Progress::Done(Err(error)) => {
-                // Who has more time than this exchange had may try on; a refusal holds for all.
-                let told =
-                    if login.attempt.has_expired() { self.deadline.saturating_add(GRACE) } else { Duration::MAX };
-                session.tokens.fail(login.ticket, error.clone(), told);
-                return self.done(session, Err(error));
-            }
-            Progress::Done(Ok(answer)) => login.call.read(answer),
-        };
-        match result {
-            Ok(grant) => {
-                session.tokens.land(login.ticket, grant, login.attempt.sent());
+    fn log_in(&mut self, session: &mut Session, now: Duration, login: Box<LogIn>, way: Way) -> Step {
+        match way {
+            Way::Next(step) => self.hold(session, now, step, Phase::LoggingIn, login),
+            Way::Done(Ok((grant, sent))) => {
+                session.tokens.land(login.ticket, grant, sent);
                 self.begin(session, now)
             }
-            Err(error) => {
-                let error = login.attempt.place(session, error);
-                session.tokens.fail(login.ticket, error.clone(), Duration::MAX);
+            Way::Done(Err(error)) => {
+                // Who has more time than this exchange had may try on; a refusal holds for all.
+                let told = if login.has_expired() { self.deadline.saturating_add(GRACE) } else { Duration::MAX };
+                session.tokens.fail(login.ticket, error.clone(), told);
                 self.done(session, Err(error))
             }
         }

@@ -46,6 +46,7 @@ mod session;
 /// What the operator's calls take and answer; see [`Sys`].
 pub mod sys {
     pub use crate::call::sys::app_role::{Role, SecretId};
+    pub use crate::call::sys::leases::{Lease, LeaseInfo};
     pub use crate::call::sys::mounts::{Mount, MountConfig};
     pub use crate::call::sys::raft::{
         AutopilotConfiguration, AutopilotServer, AutopilotState, Join, RaftConfiguration, RaftServer,
@@ -63,7 +64,7 @@ pub use call::metadata::{Metadata, MetadataChange};
 pub use config::Settings;
 pub use drive::{Host, Notice};
 pub use error::{Code, Error, Family, Result};
-pub use operation::sys::Sys;
+pub use operation::sys::{Reply, Sys};
 pub use operation::{
     Apply, ApplyError, Change, Client, Copied, Generator, Pages, ReadOptions, Rotated, Rotation, Scan, Search, Watch,
 };

@@ -10,6 +10,7 @@ pub(crate) mod cache;
 #[path = "session/cache_off.rs"]
 pub(crate) mod cache;
 pub(crate) mod consistency;
+pub(crate) mod errand;
 pub(crate) mod floors;
 pub(crate) mod nodes;
 pub(crate) mod places;

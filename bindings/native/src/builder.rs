@@ -1,5 +1,6 @@
 //! Settings in code: core's builder in the words of this face.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use baokit_core::Result;
@@ -72,11 +73,78 @@ impl Builder {
 
     /// AppRole at its default mount, `auth/approle`.
     pub fn app_role(self, role_id: impl Into<String>, secret_id: impl Into<String>) -> Self {
-        match Credential::app_role(role_id.into(), secret_id.into()) {
-            Ok(credential) => self.with(|settings| settings.credential(credential)),
-            // The default mount is a legal path; without a credential, `build` refuses.
-            Err(_) => self,
-        }
+        self.of(Credential::app_role(role_id.into(), secret_id.into()))
+    }
+
+    /// AppRole at its default mount with a secret id that came wrapped. It is unwrapped once, at the first
+    /// operation, which fails with [`WrappingTokenSpent`](crate::Code::WrappingTokenSpent) where anybody else was
+    /// first. [`Credential::wrapped_app_role`] also checks for which role it was made.
+    pub fn wrapped_secret_id(self, role_id: impl Into<String>, wrapping_token: impl Into<String>) -> Self {
+        self.of(Credential::wrapped_app_role(role_id.into(), wrapping_token.into(), None))
+    }
+
+    /// A file with a token that somebody else keeps fresh, such as OpenBao's agent. It is read at the first
+    /// operation, and again when its token is dead; see [`Credential::token_file`].
+    ///
+    /// ```
+    /// # fn main() -> baokit::Result<()> {
+    /// let client = baokit::Client::builder()
+    ///     .url("https://openbao.internal:8200")
+    ///     .token_file("/run/openbao/token")
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn token_file(self, path: impl Into<Arc<str>>) -> Self {
+        self.of(Ok(Credential::token_file(path)))
+    }
+
+    /// The service account of the pod, at `auth/kubernetes`; its token is read at each log-in from
+    /// `/var/run/secrets/kubernetes.io/serviceaccount/token`.
+    pub fn kubernetes(self, role: impl Into<String>) -> Self {
+        self.of(Credential::kubernetes(role))
+    }
+
+    /// A JWT, at `auth/jwt`.
+    pub fn jwt(self, role: impl Into<String>, jwt: impl Into<String>) -> Self {
+        self.of(Credential::jwt(role, jwt.into()))
+    }
+
+    /// A file with a JWT, which is read at each log-in, at `auth/jwt`.
+    pub fn jwt_file(self, role: impl Into<String>, path: impl Into<Arc<str>>) -> Self {
+        self.of(Credential::jwt_file(role, path))
+    }
+
+    /// A user's name and password, at `auth/userpass`.
+    pub fn userpass(self, name: &str, password: impl Into<String>) -> Self {
+        self.of(Credential::user_pass(name, password.into()))
+    }
+
+    /// The certificate of [`Builder::client_certificate_pem`], at `auth/cert`: of the role of this name.
+    /// [`Credential::certificate`] takes any role that fits as well.
+    pub fn certificate(self, name: impl Into<String>) -> Self {
+        self.of(Credential::certificate(Some(name.into())))
+    }
+
+    /// The credential that was given last is shown with every request, and the server stores no token; see
+    /// [`Credential::inline`] for what it fits and what does not work so.
+    ///
+    /// ```
+    /// # fn main() -> baokit::Result<()> {
+    /// let client = baokit::Client::builder()
+    ///     .url("https://openbao.internal:8200")
+    ///     .app_role("role-id", "secret-id")
+    ///     .inline()
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn inline(self) -> Self {
+        self.with(SettingsBuilder::inline)
+    }
+
+    fn of(self, credential: Result<Credential>) -> Self {
+        self.with(|settings| settings.try_credential(credential))
     }
 
     /// No credential: for [`Sys`](crate::Sys)' calls that need none, such as those that open a sealed
@@ -86,7 +154,7 @@ impl Builder {
         self.credential(Credential::None)
     }
 
-    /// Any credential.
+    /// Any credential, such as one at another mount: `Credential::kubernetes("app")?.at("west")?`.
     pub fn credential(self, credential: Credential) -> Self {
         self.with(|settings| settings.credential(credential))
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use baokit_core::config::Settings;
 use baokit_core::uri::Provider;
 use baokit_core::{
-    Apply, CacheMetrics, Change, ReadOptions, Renewal, Result, Rotated, Rotation, Secret, SecretUri, SecretValue,
-    TokenInfo, Versions,
+    Apply, CacheMetrics, Change, ReadOptions, Renewal, Reply, Result, Rotated, Rotation, Secret, SecretUri,
+    SecretValue, TokenInfo, Versions,
 };
 
 use crate::builder::Builder;
@@ -331,13 +331,17 @@ impl Client {
     /// Sends a request that baokit does not model, with the same failover, retry and redaction.
     /// `LIST` is a method here as in OpenBao.
     ///
-    /// The answer is the whole JSON document, null where the server sends none. Only `GET` and
-    /// `LIST` are sent again after a try that may have been executed.
+    /// The answer is the whole JSON document, null where the server sends none, with the lease that may be in
+    /// it. Only `GET` and `LIST` are sent again after a try that may have been executed.
     ///
     /// ```no_run
     /// # async fn example(client: baokit::Client) -> baokit::Result<()> {
-    /// let mounts = client.request("GET", "sys/mounts", None).await?;
-    /// println!("{}", mounts.expose()["data"]);
+    /// let user = client.request("GET", "database/creds/app", None).await?;
+    /// println!("{} for {} s", user.expose()["data"]["username"], user.lease_duration());
+    /// if let Some(lease) = user.lease_id() {
+    ///     client.sys().renew_lease(lease, None).await?;
+    ///     client.sys().revoke_lease(lease).await?;
+    /// }
     /// # Ok(())
     /// # }
     /// ```
@@ -347,8 +351,8 @@ impl Client {
     /// read as another one; [`NotFound`](crate::Code::NotFound),
     /// [`PermissionDenied`](crate::Code::PermissionDenied),
     /// [`RequestRejected`](crate::Code::RequestRejected) as OpenBao answers.
-    pub async fn request(&self, method: &str, path: &str, body: Option<SecretValue>) -> Result<SecretValue> {
-        self.core.request(method, path, body.as_ref()).await
+    pub async fn request(&self, method: &str, path: &str, body: Option<SecretValue>) -> Result<Reply> {
+        self.core.request(method, path, body.as_ref()).await.map(Reply::from)
     }
 
     /// What OpenBao says of the client's own token. A token that counts its uses loses one.

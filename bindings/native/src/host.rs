@@ -1,14 +1,17 @@
 //! The host: one request over reqwest, both clocks, the system's randomness. It decides nothing.
 
 use std::error::Error as StdError;
+use std::io::Read;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use std::{io, iter};
+use std::{fs, io, iter};
 
+use baokit_core::config::MAX_CREDENTIAL;
 use baokit_core::http::{CONNECT_TIMEOUT, Failure, FailureKind, MAX_ANSWER_BYTES, Method, Request, Response, Transfer};
 use baokit_core::{Code, Error, Host, Notice, Now, Result, Settings};
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::tls;
@@ -86,6 +89,13 @@ impl Host for NativeHost {
         result
     }
 
+    async fn load(&self, path: &str) -> Result<SecretString, Failure> {
+        let path = path.to_owned();
+        // Not tokio's own files, which leave what they read in buffers that nobody wipes.
+        let read = tokio::task::spawn_blocking(move || credential(&path));
+        read.await.unwrap_or_else(|_| Err(Failure::new(FailureKind::Caller, "the runtime is at its end")))
+    }
+
     fn notice(&self, notice: &Notice<'_>) {
         tracing::warn!("{notice}");
     }
@@ -97,6 +107,24 @@ impl Host for NativeHost {
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
+}
+
+/// The text of a small file that holds a credential. What is no file, a pipe say, could hold up a thread for ever.
+fn credential(path: &str) -> Result<SecretString, Failure> {
+    let refused = |reason: String| Failure::new(FailureKind::Caller, reason);
+    let failed = |error: io::Error| refused(error.to_string());
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(refused("it is no regular file".to_owned()));
+    }
+    let longest = MAX_CREDENTIAL + "\r\n".len();
+    // One byte more tells a file that is too long; another keeps the vector from growing, and leaving a copy behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(longest + 2));
+    fs::File::open(path).map_err(failed)?.take(longest as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > longest {
+        return Err(refused(format!("it is longer than {MAX_CREDENTIAL} bytes")));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| refused("it is not text".to_owned()))?;
+    Ok(text.into())
 }
 
 fn wire(request: &Request) -> Result<reqwest::Request, Failure> {

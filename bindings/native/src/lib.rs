@@ -38,14 +38,16 @@ mod tls;
 mod transfer;
 mod watch;
 
-pub use baokit_core::config::{CacheConfig, Credential, Origin, Pem, Settings, SettingsBuilder, Warning, WarningCode};
+pub use baokit_core::config::{
+    CacheConfig, Credential, JwtSource, Origin, Pem, Settings, SettingsBuilder, Warning, WarningCode,
+};
 pub use baokit_core::error::{Code, Error, Family, Result};
 pub use baokit_core::sys;
 pub use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
 pub use baokit_core::{
     Apply, ApplyError, CacheMetrics, Change, Copied, Entry, Generator, HIT_AGE_BOUNDS, Kv2Config, MAX_DEPTH, Metadata,
-    MetadataChange, Partition, ReadOptions, Renewal, Rotated, Rotation, Scan, Search, Secret, SecretValue, TokenInfo,
-    Version, Versions, Written,
+    MetadataChange, Partition, ReadOptions, Renewal, Reply, Rotated, Rotation, Scan, Search, Secret, SecretValue,
+    TokenInfo, Version, Versions, Written,
 };
 pub use builder::Builder;
 pub use client::{Client, Sys};

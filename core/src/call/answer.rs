@@ -69,8 +69,12 @@ const fn refused(text: &'static str, code: Code) -> Phrase {
     Phrase { text, code, before_execution: true }
 }
 
+/// What a refused log-in that goes along begins with, where it is not told in the words of the log-in itself.
+const INLINE_REFUSED: &str = "failed to perform inline authentication";
+
 /// The first phrase that occurs decides.
 static PHRASES: &[Phrase] = &[
+    phrase(INLINE_REFUSED, Code::AuthenticationFailed),
     phrase("check-and-set parameter did not match the current version", Code::CasConflict),
     phrase("metadata check-and-set parameter does not match the current version", Code::CasConflict),
     phrase("metadata_cas must be 0 when creating new metadata", Code::CasConflict),
@@ -91,6 +95,8 @@ static PHRASES: &[Phrase] = &[
     phrase("missing secret_id", Code::AuthenticationFailed),
     phrase("missing role_id", Code::AuthenticationFailed),
     phrase("missing client token", Code::AuthenticationFailed),
+    phrase("invalid username or password", Code::AuthenticationFailed),
+    phrase("error validating token", Code::AuthenticationFailed),
     phrase("namespace not found", Code::NotFound),
     phrase("request body too large", Code::ValueTooLarge),
     phrase("value being too large", Code::ValueTooLarge),
@@ -98,10 +104,12 @@ static PHRASES: &[Phrase] = &[
     phrase("refused JSON input due to high complexity", Code::ValueTooLarge),
     phrase("no data provided", Code::RequestRejected),
     phrase("error parsing check-and-set parameter", Code::RequestRejected),
-    phrase("wrapping token is not valid or does not exist", Code::RequestRejected),
+    phrase("wrapping token is not valid or does not exist", Code::WrappingTokenSpent),
     phrase("failed to decode JSON input", Code::RequestRejected),
     phrase("failed to parse JSON input", Code::RequestRejected),
     phrase("lease is not renewable", Code::RequestRejected),
+    phrase("lease not found", Code::NotFound),
+    phrase("invalid lease", Code::NotFound),
     phrase("endpoint requires response wrapping to be used", Code::RequestRejected),
     phrase("path is already in use at", Code::RequestRejected),
     phrase("plugin not found in the catalog", Code::RequestRejected),
@@ -137,7 +145,7 @@ impl Said {
         if first == "permission denied" || first.contains("* invalid token") {
             return Self::TokenDead;
         }
-        if first.contains("permission denied") {
+        if first.contains("permission denied") && !first.starts_with(INLINE_REFUSED) {
             return Self::MissingRight;
         }
         let Some(phrase) = PHRASES.iter().find(|phrase| errors.iter().any(|text| text.contains(phrase.text))) else {
@@ -157,12 +165,17 @@ impl Said {
         }
     }
 
-    /// Whether it is a refusal that another node may not give: a policy reaches a standby after 100 ms, a
-    /// mount after a second.
+    /// Whether it refuses who asks, not what is asked.
+    pub fn refuses_log_in(self) -> bool {
+        matches!(self, Self::Phrase(phrase, _) if phrase.code == Code::AuthenticationFailed)
+    }
+
+    /// Whether it is a refusal that another node may not give: a policy or a wrapping token reaches a standby
+    /// after 100 ms, a mount after a second.
     pub fn may_be_late(self) -> bool {
         match self {
             Self::MissingRight => true,
-            Self::Phrase(phrase, _) => phrase.code == Code::MountNotFound,
+            Self::Phrase(phrase, _) => matches!(phrase.code, Code::MountNotFound | Code::WrappingTokenSpent),
             _ => false,
         }
     }

@@ -3,6 +3,7 @@
 //! Those that concern a node or the whole cluster go out without the client's namespace.
 
 pub(crate) mod app_role;
+pub(crate) mod leases;
 pub(crate) mod mounts;
 pub(crate) mod policies;
 pub(crate) mod raft;

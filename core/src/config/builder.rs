@@ -104,17 +104,26 @@ impl SettingsBuilder {
     /// What the client logs in with.
     pub fn credential(self, credential: Credential) -> Self {
         self.attempt(|builder| {
-            match &credential {
-                Credential::None => {}
-                Credential::Token(token) => check_token("token", token)?,
-                Credential::AppRole { role_id, secret_id, .. } => {
-                    check_secret("role_id", role_id)?;
-                    check_secret("secret_id", secret_id)?;
-                }
-            }
+            credential.check()?;
             builder.set_credential(credential);
             Ok(())
         })
+    }
+
+    /// The same, where making it may have failed, which [`build`](Self::build) reports then.
+    pub fn try_credential(self, credential: Result<Credential>) -> Self {
+        match credential {
+            Ok(credential) => self.credential(credential),
+            Err(error) => self.attempt(|_| Err(error)),
+        }
+    }
+
+    /// The credential that was given last is shown with every request; see [`Credential::inline`].
+    pub fn inline(mut self) -> Self {
+        match self.credential.take() {
+            Some(credential) => self.credential(credential.inline()),
+            None => self.attempt(|_| Err(invalid("inline", "a credential is given first"))),
+        }
     }
 
     /// The namespace: plain ASCII names separated by slashes; empty or `/` for the root namespace.

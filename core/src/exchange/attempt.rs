@@ -17,13 +17,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use super::backoff::Backoff;
 use super::refusal::Refusal;
 use super::verdict::{self, Executed, Verdict};
 use super::{Input, Step};
 use crate::call::answer::Said;
+use crate::call::auth::{INLINE_NAMESPACE, Proof};
 use crate::call::{Answer, Replay, Spec};
 use crate::error::{Code, Error, Result};
 use crate::http::{Header, Method, Request, Response};
@@ -58,7 +57,7 @@ pub(super) struct Attempt {
     pub(super) spec: Arc<Spec>,
     /// The only node that is asked, where the caller named one.
     pub(super) only: Option<NodeId>,
-    pub(super) token: Option<Arc<SecretString>>,
+    pub(super) proof: Option<Proof>,
     deadline: Duration,
     backoff: Backoff,
     pub(super) node: Option<NodeId>,
@@ -100,7 +99,7 @@ impl Attempt {
         Self {
             spec,
             only,
-            token: None,
+            proof: None,
             deadline,
             backoff,
             node: None,
@@ -138,9 +137,9 @@ impl Attempt {
         Self::with(spec, None, self.deadline, self.backoff.fork())
     }
 
-    /// The token that goes along from now on.
-    pub fn carry(&mut self, token: Arc<SecretString>) {
-        self.token = Some(token);
+    /// What is shown from now on.
+    pub fn carry(&mut self, proof: impl Into<Proof>) {
+        self.proof = Some(proof.into());
     }
 
     /// The token that comes next takes the place of one that died.
@@ -204,6 +203,9 @@ impl Attempt {
                 let verdict = verdict::of_failure(&self.spec, failure);
                 self.on_trouble(session, now, verdict)
             }
+            Input::Loaded(_) => Progress::Done(Err(
+                Error::new(Code::Internal).because("an attempt was given an input that it did not wait for")
+            )),
         }
     }
 
@@ -279,8 +281,15 @@ impl Attempt {
         let mut headers = Vec::with_capacity(6);
         // OpenBao can be told to refuse requests without it, as a page in a browser would send them.
         headers.push(Header::plain("x-vault-request", "true"));
-        if let Some(token) = &self.token {
-            headers.push(Header::secret("x-vault-token", token.clone()));
+        match &self.proof {
+            Some(Proof::Token(token)) => headers.push(Header::secret("x-vault-token", token.clone())),
+            Some(Proof::Inline(log_in)) => {
+                headers.extend(log_in.iter().cloned());
+                if let Some(namespace) = &session.namespace {
+                    headers.push(Header::plain(INLINE_NAMESPACE, namespace.to_string()));
+                }
+            }
+            None => {}
         }
         if let Some(namespace) = session.namespace.as_ref().filter(|_| self.spec.namespaced) {
             headers.push(Header::plain("x-vault-namespace", namespace.to_string()));
@@ -353,20 +362,32 @@ impl Attempt {
 
     fn on_response(&mut self, session: &mut Session, now: Duration, response: Response) -> Progress {
         match verdict::of_response(&self.spec, &response) {
-            Verdict::Final(said) => self.on_final(session, now, response, said),
-            Verdict::TokenDead(error) => {
-                self.served(session, Lane::Read);
-                let error = self.place(session, error);
-                // A token that can be replaced is, which is quicker than asking another node.
-                let is_final = !session.tokens.is_replaceable() || self.token_is_new;
-                if is_final && self.awaits_confirmation(session) {
-                    return self.ask_another(session, now, Refusal::TokenDead(error));
-                }
-                Progress::TokenDead(error)
+            // A log-in that goes along and is refused is what a dead token is to others.
+            Verdict::Final(Some(said)) if self.is_inline() && said.refuses_log_in() => {
+                let error = said.into_error(&self.spec, response.status());
+                self.on_token_dead(session, now, error)
             }
+            Verdict::Final(said) => self.on_final(session, now, response, said),
+            Verdict::TokenDead(error) => self.on_token_dead(session, now, error),
             Verdict::Redirect => self.on_redirect(session, now, &response),
             verdict => self.on_trouble(session, now, verdict),
         }
+    }
+
+    fn is_inline(&self) -> bool {
+        matches!(self.proof, Some(Proof::Inline(_)))
+    }
+
+    fn on_token_dead(&mut self, session: &mut Session, now: Duration, error: Error) -> Progress {
+        self.served(session, Lane::Read);
+        let error = self.place(session, error);
+        // A token that can be replaced is, which is quicker than asking another node. Whether a file holds
+        // another by now, nobody knows.
+        let is_final = !session.tokens.logs_in() || self.token_is_new;
+        if is_final && self.awaits_confirmation(session) {
+            return self.ask_another(session, now, Refusal::TokenDead(error));
+        }
+        Progress::TokenDead(error)
     }
 
     fn on_final(&mut self, session: &mut Session, now: Duration, response: Response, said: Option<Said>) -> Progress {

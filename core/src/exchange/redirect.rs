@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::attempt::{Attempt, Progress};
 use super::verdict::{Executed, Verdict, again};
 use crate::call::Replay;
+use crate::call::auth::Proof;
 use crate::config::Origin;
 use crate::error::{Code, Error};
 use crate::http::Response;
@@ -72,6 +73,7 @@ impl Attempt {
 
     /// Whether a server put our token into the address that it sends us to.
     fn repeats_token(&self, origin: &str) -> bool {
-        self.token.as_ref().is_some_and(|token| origin.contains(&token.expose_secret().to_ascii_lowercase()))
+        let token = self.proof.as_ref().and_then(Proof::token);
+        token.is_some_and(|token| origin.contains(&token.expose_secret().to_ascii_lowercase()))
     }
 }

@@ -6,6 +6,7 @@
 //! one. A named node is the only one that is asked: no failover, and no redirect is followed.
 
 mod access;
+mod leases;
 mod raft;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::session::nodes::NodeId;
 use crate::uri::path::ApiPath;
 
 pub use access::AppRole;
+pub use leases::Reply;
 pub use raft::Raft;
 
 /// The operator's calls of a client. See [`Client::sys`].
@@ -294,7 +296,7 @@ impl<'a, H: Host> Sys<'a, H> {
     /// End point: `POST sys/wrapping/lookup`.
     ///
     /// # Errors
-    /// [`Code::RequestRejected`] where it was unwrapped, or its time is over.
+    /// [`Code::WrappingTokenSpent`] where it was unwrapped, or its time is over.
     pub async fn wrapping_lookup(self, token: impl Into<SecretValue>) -> Result<WrappingInfo> {
         let token = token.into();
         self.run(sys::wrapping::lookup(&token)?).await

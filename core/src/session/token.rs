@@ -6,10 +6,12 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::Ticket;
-use crate::call::Call;
-use crate::call::auth::{Grant, Renewal, app_role_login, renew_self_as_grant};
+use super::errand::{Errand, check_place, first, without_line_break};
+use crate::call::auth::{Gain, Grant, Proof, Renewal, renew_self_as_grant};
+use crate::call::sys::wrapping::unwrap_secret_id;
 use crate::config::Credential;
 use crate::error::{Code, Error, Result};
+use crate::http::Failure;
 use crate::rules::{Rule, Rules};
 
 /// A leader that has not moved for so long has lost its flight: it was dropped without its guard,
@@ -30,7 +32,7 @@ pub(crate) struct Generation(u64);
 
 #[derive(Clone, Debug)]
 struct Token {
-    text: Arc<SecretString>,
+    proof: Proof,
     generation: Generation,
     /// Where it has an end that is known.
     lease: Option<Lease>,
@@ -66,11 +68,11 @@ struct Failed {
 /// What an exchange that needs a token has to do.
 pub(crate) enum Need {
     /// Use this one.
-    Use(Arc<SecretString>, Generation),
+    Use(Proof, Generation),
     /// Log in on behalf of all.
-    LogIn(Ticket, Call<Grant>),
+    LogIn(Ticket, Errand),
     /// Renew or replace the token on the way, if that goes quickly; this one is good until then.
-    Refresh(Refresh, Arc<SecretString>, Generation),
+    Refresh(Refresh, Proof, Generation),
     /// Wait for the log-in of another, no longer than its lease.
     Join(Ticket, Duration),
 }
@@ -90,9 +92,9 @@ pub(crate) enum Refreshed {
 /// A renewal, or a log-in while the token before it is still good.
 pub(crate) struct Refresh {
     pub ticket: Ticket,
-    pub call: Call<Grant>,
-    /// The token that the call carries: it is the one that a renewal renews.
-    pub renews: Option<Arc<SecretString>>,
+    pub errand: Errand,
+    /// Whether it lengthens the lease of the token that is there.
+    pub renews: bool,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,10 @@ pub(crate) struct Tokens {
     /// How long before its end a token is renewed.
     threshold: Duration,
     moved: bool,
+    /// What a file held that a server did not know.
+    dead: Option<Proof>,
+    /// Whether an answer that held the secret id was lost: who finds it gone then need not look for a thief.
+    unwrapping_lost: bool,
 }
 
 impl Tokens {
@@ -120,19 +126,20 @@ impl Tokens {
             failed: None,
             threshold,
             moved: false,
+            dead: None,
+            unwrapping_lost: false,
         };
         if let Some(Credential::Token(text)) = &credential {
-            tokens.put(Arc::new(text.clone()), None);
+            tokens.put(Proof::Token(Arc::new(text.clone())), None);
         }
         tokens.credential = credential;
         tokens
     }
 
-    fn put(&mut self, text: Arc<SecretString>, lease: Option<Lease>) -> Generation {
+    fn put(&mut self, proof: Proof, lease: Option<Lease>) {
         self.generations += 1;
-        let generation = Generation(self.generations);
-        self.token = Some(Token { text, generation, lease });
-        generation
+        self.token = Some(Token { proof, generation: Generation(self.generations), lease });
+        self.dead = None;
     }
 
     /// What to do for a token at this moment.
@@ -140,12 +147,12 @@ impl Tokens {
         if let Some(token) = &self.token
             && token.lease.is_none_or(|lease| now < lease.use_until)
         {
-            let (text, generation) = (token.text.clone(), token.generation);
+            let (proof, generation) = (token.proof.clone(), token.generation);
             return match token.lease {
                 Some(lease) if now >= lease.refresh_from && !self.is_flying(now) => {
-                    self.refresh(lease, text, generation, now)
+                    self.refresh(lease, proof, generation, now)
                 }
-                _ => Ok(Need::Use(text, generation)),
+                _ => Ok(Need::Use(proof, generation)),
             };
         }
         if let Some(flight) = &self.flight
@@ -154,38 +161,71 @@ impl Tokens {
         {
             return Ok(Need::Join(flight.ticket, flight.lease_until.saturating_sub(now)));
         }
-        let call = self.log_in_call()?;
-        Ok(Need::LogIn(self.take_off(now), call))
+        let errand = self.errand(None)?;
+        Ok(Need::LogIn(self.take_off(now), errand))
     }
 
-    fn log_in_call(&self) -> Result<Call<Grant>> {
-        let reason = match &self.credential {
-            Some(Credential::AppRole { mount, role_id, secret_id }) => {
-                return app_role_login(mount, role_id, secret_id);
+    fn errand(&self, loaded: Option<&SecretString>) -> Result<Errand> {
+        first(self.credential.as_ref(), loaded)
+    }
+
+    /// A file was read on the way to a token, or could not be.
+    pub fn loaded(&mut self, loaded: std::result::Result<SecretString, Failure>) -> Result<Errand> {
+        let path = self.credential.as_ref().and_then(Credential::file).cloned().unwrap_or_default();
+        let text = loaded.map_err(|failure| {
+            Error::new(Code::InvalidSetting).about(path.to_string()).because(failure.into_reason())
+        })?;
+        let errand = self.errand(Some(&without_line_break(text)))?;
+        match (&errand, self.dead.take()) {
+            (Errand::Have(grant), Some(dead)) if grant.proof.is(&dead) => {
+                let reason = "the file still holds what the server does not know";
+                Err(Error::new(Code::AuthenticationFailed).about(path.to_string()).because(reason))
             }
-            Some(Credential::None) => "the client was made without a credential",
-            _ => "the token is dead, and there is no credential to log in with",
-        };
-        Err(Error::new(Code::AuthenticationFailed).because(reason))
+            _ => Ok(errand),
+        }
+    }
+
+    /// A server answered on the way to a token.
+    pub fn gained(&mut self, gain: Gain) -> Result<Errand> {
+        match (gain, &mut self.credential) {
+            (Gain::Grant(grant), _) => Ok(Errand::Have(grant)),
+            (Gain::MadeAt(path), Some(credential)) => {
+                check_place(credential, &path)?;
+                if let Credential::WrappedAppRole { role, wrapping_token, .. } = credential {
+                    // It was asked once, and need not be again.
+                    *role = None;
+                    return unwrap_secret_id(wrapping_token.clone()).map(Errand::Ask);
+                }
+                self.errand(None)
+            }
+            (Gain::SecretId(secret_id), Some(Credential::WrappedAppRole { mount, role_id, .. })) => {
+                let (mount, role_id) = (mount.clone(), role_id.clone());
+                self.credential = Some(Credential::AppRole { mount, role_id, secret_id });
+                self.errand(None)
+            }
+            _ => self.errand(None),
+        }
+    }
+
+    /// An answer that held the secret id did not arrive.
+    pub fn lost_unwrapping(&mut self) {
+        self.unwrapping_lost = true;
+    }
+
+    /// Whether one did not arrive before.
+    pub fn has_lost_unwrapping(&self) -> bool {
+        self.unwrapping_lost
     }
 
     /// The token is near its end. What can't be renewed is replaced, where another can be had.
-    fn refresh(
-        &mut self,
-        lease: Lease,
-        text: Arc<SecretString>,
-        generation: Generation,
-        now: Duration,
-    ) -> Result<Need> {
-        let (call, renews) = if lease.renewable {
-            (renew_self_as_grant(), Some(text.clone()))
-        } else if matches!(self.credential, Some(Credential::AppRole { .. })) {
-            (self.log_in_call()?, None)
-        } else {
-            return Ok(Need::Use(text, generation));
+    fn refresh(&mut self, lease: Lease, proof: Proof, generation: Generation, now: Duration) -> Result<Need> {
+        let (errand, renews) = match proof.token() {
+            Some(token) if lease.renewable => (Errand::Ask(renew_self_as_grant(token.clone())), true),
+            _ if self.logs_in() => (self.errand(None)?, false),
+            _ => return Ok(Need::Use(proof, generation)),
         };
-        let refresh = Refresh { ticket: self.take_off(now), call, renews };
-        Ok(Need::Refresh(refresh, text, generation))
+        let refresh = Refresh { ticket: self.take_off(now), errand, renews };
+        Ok(Need::Refresh(refresh, proof, generation))
     }
 
     fn is_flying(&self, now: Duration) -> bool {
@@ -229,7 +269,7 @@ impl Tokens {
             return;
         }
         let lease = self.lease(grant.lease_duration, grant.renewable, sent);
-        self.put(Arc::new(grant.token), lease);
+        self.put(grant.proof, lease);
     }
 
     /// A refresh ended: with a grant for the token of this generation, or without one. It is tried
@@ -244,7 +284,7 @@ impl Tokens {
         if let Refreshed::Replaced(grant, sent) = outcome {
             // Also where the token before it has died meanwhile: those who joined wait for this one.
             let lease = self.lease(grant.lease_duration, grant.renewable, sent);
-            self.put(Arc::new(grant.token), lease);
+            self.put(grant.proof, lease);
             return;
         }
         let Some(before) = self.token.as_ref().filter(|token| token.generation == generation).and_then(|it| it.lease)
@@ -303,17 +343,21 @@ impl Tokens {
         mine
     }
 
-    /// Whether another token can be had for one that is dead.
-    pub fn is_replaceable(&self) -> bool {
-        matches!(self.credential, Some(Credential::AppRole { .. }))
+    /// Whether a new token can be had at any time.
+    pub fn logs_in(&self) -> bool {
+        self.credential.as_ref().is_some_and(Credential::logs_in)
     }
 
-    /// The server does not know the token of this generation; true where another can be had.
+    /// The server does not know the token of this generation; true where another can be had, or looked for.
     pub fn evict(&mut self, generation: Generation, rules: Rules) -> bool {
-        let replaceable = self.is_replaceable();
+        let is_read = self.credential.as_ref().is_some_and(|credential| credential.file().is_some());
+        let replaceable = is_read || self.logs_in();
         let is_it = |token: &Token| token.generation == generation || !rules.keep(Rule::OnlyItsGeneration);
         if replaceable && self.token.as_ref().is_some_and(is_it) {
-            self.token = None;
+            let dead = self.token.take();
+            if !self.logs_in() {
+                self.dead = dead.map(|token| token.proof);
+            }
         }
         replaceable
     }
@@ -321,7 +365,7 @@ impl Tokens {
     /// The token in use, where there is one. There will be no other.
     pub fn retire(&mut self) -> Option<Arc<SecretString>> {
         self.credential = None;
-        self.token.as_ref().map(|token| token.text.clone())
+        self.token.as_ref().and_then(|token| token.proof.token().cloned())
     }
 
     /// The token of this generation was renewed, because the caller wished so, by an answer to a request
@@ -341,6 +385,7 @@ impl Tokens {
     /// Wipes token and credential.
     pub fn forget(&mut self) {
         self.token = None;
+        self.dead = None;
         self.credential = None;
         self.flight = None;
         self.moved = true;
@@ -359,7 +404,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn grant(name: &str, seconds: u64, renewable: bool) -> Grant {
-        Grant { token: SecretString::from(name.to_owned()), lease_duration: seconds, renewable }
+        let proof = Proof::Token(Arc::new(name.to_owned().into()));
+        Grant { proof, lease_duration: seconds, renewable }
     }
 
     /// Tokens of an AppRole that logged in at 0 for 300 s, with a threshold of 60 s.
@@ -376,7 +422,7 @@ mod tests {
         match tokens.need(SECOND * seconds, Rules::default()) {
             Ok(Need::Use(..)) => "use",
             Ok(Need::LogIn(..)) => "log in",
-            Ok(Need::Refresh(refresh, ..)) if refresh.renews.is_some() => "renew",
+            Ok(Need::Refresh(refresh, ..)) if refresh.renews => "renew",
             Ok(Need::Refresh(..)) => "replace",
             Ok(Need::Join(..)) => "join",
             Err(_) => "error",

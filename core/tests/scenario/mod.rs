@@ -6,6 +6,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,6 +19,7 @@ use baokit_core::config::{Credential, Settings, SettingsBuilder};
 use baokit_core::http::{Failure, FailureKind, Method, Request, Response, Transfer};
 use baokit_core::uri::Provider;
 use baokit_core::{Client, Host, Notice, Now};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -172,6 +174,8 @@ struct Inner {
     random: Cell<u64>,
     wakes_across_tasks: Cell<bool>,
     closes_connections: Cell<bool>,
+    files: RefCell<HashMap<String, String>>,
+    loads: Cell<usize>,
     server: RefCell<Server>,
 }
 
@@ -231,6 +235,8 @@ impl World {
             random: Cell::new(1),
             wakes_across_tasks: Cell::new(true),
             closes_connections: Cell::new(false),
+            files: RefCell::default(),
+            loads: Cell::default(),
             server: RefCell::new(Box::new(server)),
         }))
     }
@@ -252,6 +258,16 @@ impl World {
     /// How often a task was woken while one was running, and not by a timer.
     pub fn wakes_across_tasks_seen() -> usize {
         WAKES.get()
+    }
+
+    /// Writes a file.
+    pub fn put_file(&self, path: &str, text: &str) {
+        self.0.files.borrow_mut().insert(path.to_owned(), text.to_owned());
+    }
+
+    /// How often a file was read.
+    pub fn loads(&self) -> usize {
+        self.0.loads.get()
     }
 
     pub fn settings(nodes: usize) -> SettingsBuilder {
@@ -439,6 +455,15 @@ impl Host for World {
             },
             Reply::Fail(kind) => Err(Failure::new(kind, "as the test wants")),
             Reply::Never => std::future::pending().await,
+        }
+    }
+
+    async fn load(&self, path: &str) -> Result<SecretString, Failure> {
+        self.0.loads.set(self.0.loads.get() + 1);
+        self.until(self.0.now.get() + Duration::from_millis(1)).await;
+        match self.0.files.borrow().get(path) {
+            Some(text) => Ok(text.as_str().into()),
+            None => Err(Failure::new(FailureKind::Caller, "No such file or directory (os error 2)")),
         }
     }
 

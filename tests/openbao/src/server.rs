@@ -20,6 +20,7 @@ pub struct Server {
     version: Version,
     address: SocketAddr,
     url: String,
+    tls_url: Option<String>,
     child: Child,
     folder: Folder,
 }
@@ -48,14 +49,33 @@ impl Server {
     pub fn start(version: Version) -> io::Result<Server> {
         retry(|| {
             let (address, folder) = place(version)?;
-            let arguments = [
-                "server".to_owned(),
-                "-dev".to_owned(),
-                "-dev-root-token-id=root".to_owned(),
-                "-dev-no-store-token".to_owned(),
-                format!("-dev-listen-address={address}"),
-            ];
-            Server::spawn(version, address, folder, &arguments, true)
+            Server::spawn(version, address, folder, &dev(address), true)
+        })
+    }
+
+    /// The same as [`Server::start`], with a second listener that speaks TLS with this certificate and key, as PEM
+    /// texts, and asks for the client's. [`Server::tls_url`] names it.
+    pub fn start_with_tls(version: Version, certificate: &str, key: &str) -> io::Result<Server> {
+        retry(|| {
+            let (address, folder) = place(version)?;
+            let tls = free_address()?;
+            let [certificate, key] = [("server.pem", certificate), ("server.key", key)].map(|(name, text)| {
+                let path = folder.0.join(name);
+                fs::write(&path, text).map(|()| path)
+            });
+            let listener = serde_json::json!({
+                "address": tls.to_string(),
+                "tls_cert_file": certificate?,
+                "tls_key_file": key?,
+            });
+            let config = serde_json::json!({ "listener": [{ "tcp": listener }] });
+            let file = folder.0.join("config.json");
+            fs::write(&file, config.to_string())?;
+            let mut arguments = dev(address);
+            arguments.push(format!("-config={}", file.display()));
+            let mut server = Server::spawn(version, address, folder, &arguments, true)?;
+            server.tls_url = Some(format!("https://{tls}"));
+            Ok(server)
         })
     }
 
@@ -125,6 +145,11 @@ impl Server {
         &self.url
     }
 
+    /// Where it speaks TLS, as `https://127.0.0.1:port`; none where it does not.
+    pub fn tls_url(&self) -> Option<&str> {
+        self.tls_url.as_deref()
+    }
+
     /// The socket that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -164,7 +189,7 @@ impl Server {
             .stderr(log)
             .spawn()?;
         let url = format!("http://{address}");
-        let mut server = Server { version, address, url, child, folder };
+        let mut server = Server { version, address, url, tls_url: None, child, folder };
         let end = Instant::now() + READY;
         while Instant::now() < end {
             if let Some(status) = server.child.try_wait()? {
@@ -206,6 +231,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn dev(address: SocketAddr) -> Vec<String> {
+    let words = ["server", "-dev", "-dev-root-token-id=root", "-dev-no-store-token"];
+    words.into_iter().map(str::to_owned).chain([format!("-dev-listen-address={address}")]).collect()
 }
 
 fn retry(start: impl Fn() -> io::Result<Server>) -> io::Result<Server> {

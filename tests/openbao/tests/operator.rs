@@ -232,8 +232,12 @@ async fn who_may_do_what(version: Version) {
     let answer = stranger.sys().unwrap(wrapped.token.clone()).await.unwrap();
     let unwrapped = SecretValue::from(&answer.expose()["data"]["secret_id"]);
     log_in(&unwrapped).read("openbao+kv2://secret/app/api").await.unwrap();
-    assert_eq!(code(stranger.sys().unwrap(wrapped.token.clone()).await), Code::RequestRejected, "it can be had once");
-    assert_eq!(code(stranger.sys().wrapping_lookup(wrapped.token.clone()).await), Code::RequestRejected);
+    assert_eq!(
+        code(stranger.sys().unwrap(wrapped.token.clone()).await),
+        Code::WrappingTokenSpent,
+        "it can be had once"
+    );
+    assert_eq!(code(stranger.sys().wrapping_lookup(wrapped.token.clone()).await), Code::WrappingTokenSpent);
 
     app_role.destroy_secret_id("app", &secret_id.accessor).await.unwrap();
     assert_eq!(code(log_in(&secret_id.secret_id).lookup_self().await), Code::AuthenticationFailed);
@@ -243,7 +247,7 @@ async fn who_may_do_what(version: Version) {
 
     let first = sys.wrap(json!({"a": [1, null]}), MINUTE).await.unwrap();
     let second = sys.rewrap(first.token.clone()).await.unwrap();
-    assert_eq!(code(sys.unwrap(first.token).await), Code::RequestRejected, "the second took its place");
+    assert_eq!(code(sys.unwrap(first.token).await), Code::WrappingTokenSpent, "the second took its place");
     assert_eq!(sys.unwrap(second.token).await.unwrap().expose()["data"], json!({"a": [1, null]}));
 }
 

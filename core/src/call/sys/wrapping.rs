@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
 use super::{data, post};
-use crate::call::{Answer, Bearer, Call, Replay, Spec};
-use crate::config::check_token;
+use crate::call::auth::Gain;
+use crate::call::{Answer, Call, Replay, Spec};
+use crate::config::{check_secret, check_token};
 use crate::error::Result;
 use crate::secret::SecretValue;
 
@@ -100,10 +104,36 @@ pub(crate) fn rewrap(token: &SecretValue) -> Result<Call<Wrapped>> {
 
 /// `POST sys/wrapping/unwrap` with the wrapping token as its own right, so that no other is needed.
 pub(crate) fn unwrap(token: &SecretValue) -> Result<Call<SecretValue>> {
+    unwrap_as(Arc::new(SecretString::from(token.expose_str()?)), Answer::whole)
+}
+
+fn unwrap_as<T>(token: Arc<SecretString>, read: super::Reader<T>) -> Result<Call<T>> {
     #[derive(Serialize)]
     struct Empty {}
-    let text = secrecy::SecretString::from(token.expose_str()?);
-    check_token("the wrapping token", &text)?;
-    let call = post("/v1/sys/wrapping/unwrap", Replay::Unsafe, &Empty {}, Answer::whole)?;
-    Ok(call.with(|spec| spec.bearer = Bearer::Token(Arc::new(text))))
+    check_token("the wrapping token", &token)?;
+    Ok(post("/v1/sys/wrapping/unwrap", Replay::Unsafe, &Empty {}, read)?.borne_by(token))
+}
+
+/// [`lookup`] on the way to a token: where was it made?
+pub(crate) fn lookup_place(token: &SecretString) -> Result<Call<Gain>> {
+    #[derive(Serialize)]
+    struct Token<'a> {
+        token: &'a str,
+    }
+    let body = Token { token: token.expose_secret() };
+    let call = post("/v1/sys/wrapping/lookup", Replay::Idempotent, &body, |spec, answer| {
+        answer.data_as(spec, |data| data.text("creation_path").map(|path| Gain::MadeAt(path.to_owned())))
+    })?;
+    Ok(call.unauthenticated())
+}
+
+/// [`unwrap`] on the way to a token: the secret id that is in it.
+pub(crate) fn unwrap_secret_id(token: Arc<SecretString>) -> Result<Call<Gain>> {
+    unwrap_as(token, |spec, answer| {
+        answer.data_as(spec, |mut data| {
+            let Value::String(text) = data.take("secret_id").take() else { return None };
+            let secret_id = SecretString::from(text);
+            check_secret("secret_id", &secret_id).ok().map(|()| Gain::SecretId(secret_id))
+        })
+    })
 }
