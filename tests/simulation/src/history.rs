@@ -1,6 +1,7 @@
 //! Everything that clients did: each operation with its start, end and result, each request that went
 //! out for it, and what is wrong beyond doubt while it happens.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -117,6 +118,7 @@ pub(crate) enum Invariant {
     StaleAfterDelete,
     BehindIndex,
     UncommittedRead,
+    ServedAnother,
     FalseConflict,
     FailedButExecuted,
     DeletedTwice,
@@ -143,6 +145,8 @@ pub(crate) struct History {
     pub(crate) operations: Vec<Operation>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) violations: Vec<Violation>,
+    /// For which partition an operation read that a cache may have answered, by the operation's number.
+    pub(crate) partitions: BTreeMap<usize, u64>,
 }
 
 impl History {

@@ -1,7 +1,7 @@
 //! One function for each operation of the client under test: the only place that calls it, and the
 //! place for what it learns to do.
 
-use baokit_core::{Client, Error, Secret, SecretValue};
+use baokit_core::{Client, Error, Partition, ReadOptions, Secret, SecretValue};
 use serde_json::json;
 
 use crate::history::{Kind, Outcome};
@@ -48,6 +48,16 @@ fn written(result: Result<u64, Error>) -> Outcome {
 
 async fn read(client: &Subject, key: &str) -> Outcome {
     found(client.read(&uri(key)).await)
+}
+
+/// Reads on behalf of one of several.
+pub(crate) async fn read_for(client: &Subject, kind: &Kind, key: &str, partition: u64) -> Outcome {
+    let uri = match kind {
+        Kind::ReadPinned(version) => format!("{}?version={version}", uri(key)),
+        _ => uri(key),
+    };
+    let partition = Partition::new("dev", &format!("principal-{partition}"), "simulation", None);
+    found(client.read_with(&uri, ReadOptions::new().partition(partition)).await)
 }
 
 async fn read_pinned(client: &Subject, key: &str, version: u64) -> Outcome {

@@ -34,6 +34,9 @@ pub(crate) struct Profile {
     pub(crate) lease: u64,
     pub(crate) keys: usize,
     pub(crate) clients: Vec<ClientProfile>,
+    /// For how long every other client keeps what it reads, and for how long more where nobody answers, in
+    /// seconds.
+    pub(crate) cache: Option<(u64, u64)>,
     /// The longest pause between two operations of a task, in milliseconds.
     pub(crate) pause: u64,
     /// The longest pause between two faults, in milliseconds.
@@ -48,12 +51,19 @@ impl Profile {
         let nodes = random.pick(&[3, 3, 3, 5, 4]).copied().unwrap_or(3);
         let count = random.between(2, 3);
         let clients = (0..count).map(|_| client(random)).collect();
+        // Beside the draws of all the others: a run without a cache is what it was before there was one.
+        let mut aside = random.clone();
+        let cache = aside.chance(0.3).then(|| {
+            let one_of = |random: &mut Random, seconds: &[u64]| random.pick(seconds).copied().unwrap_or_default();
+            (one_of(&mut aside, &[1, 5, 20]), one_of(&mut aside, &[0, 10]))
+        });
         Self {
             era,
             nodes,
             lease: random.between(3, 60),
             keys: random.pick(&[1, 2, 2, 3]).copied().unwrap_or(2),
             clients,
+            cache,
             pause: random.pick(&[100, 400, 1500]).copied().unwrap_or(400),
             fault_pause: random.pick(&[400, 2000, 6000]).copied().unwrap_or(2000),
             weights: weights(random),
@@ -74,7 +84,7 @@ impl Profile {
     #[cfg(test)]
     pub(crate) fn calm(era: Era, nodes: usize) -> Self {
         let mut random = Random::new(1);
-        Self { era, nodes, lease: 3600, weights: vec![0; Fault::ALL.len()], ..Self::draw(&mut random) }
+        Self { era, nodes, lease: 3600, cache: None, weights: vec![0; Fault::ALL.len()], ..Self::draw(&mut random) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use baokit_core::config::Credential;
+use baokit_core::config::{CacheConfig, Credential};
 use baokit_core::uri::Provider;
 use baokit_core::{Client, Settings};
 
@@ -35,6 +35,8 @@ pub(crate) struct User {
     pub(crate) id: ClientId,
     client: Client<SimulatedHost>,
     deadline: Duration,
+    /// Whether it keeps what it reads.
+    is_cached: bool,
     random: RefCell<Random>,
     /// The version of each key that was seen last.
     known: RefCell<Vec<u64>>,
@@ -53,14 +55,18 @@ impl User {
             true => Credential::app_role(ROLE_ID, SECRET_ID).ok()?,
             false => Credential::token(FIXED),
         };
-        let settings = Settings::builder(Provider::OpenBao)
+        let mut settings = Settings::builder(Provider::OpenBao)
             .urls(urls)
             .credential(credential)
             .deadline(profile.deadline)
             .max_concurrent(profile.places)
-            .allowed_mounts(["secret"])
-            .build()
-            .ok()?;
+            .allowed_mounts(["secret"]);
+        let cache = world.profile.cache.filter(|_| id.0.is_multiple_of(2));
+        if let Some((ttl, stale)) = cache {
+            let cache = CacheConfig::new(Duration::from_secs(ttl)).stale_if_error(Duration::from_secs(stale));
+            settings = settings.cache(cache);
+        }
+        let settings = settings.build().ok()?;
         world.lives.borrow_mut().push(Life::default());
         let host = SimulatedHost::new(world.clone(), id, random.fork(), profile.wakes_across_tasks);
         world.trace(|| {
@@ -77,6 +83,7 @@ impl User {
             id,
             client: plan.spoil(Client::new(host, settings)),
             deadline: profile.deadline,
+            is_cached: cache.is_some(),
             random: RefCell::new(random),
             known: RefCell::new(vec![0; world.profile.keys]),
         }))
@@ -125,6 +132,11 @@ impl User {
         };
         let op = world.history.borrow_mut().begin(operation);
         world.trace(|| format!("op {} of client {}: {kind:?} {name}", op.0, self.id.0));
+        let is_read = matches!(kind, Kind::Read | Kind::ReadPinned(_));
+        let partition = (self.is_cached && is_read).then(|| self.draw(|random| random.below(2)));
+        if let Some(partition) = partition {
+            world.history.borrow_mut().partitions.insert(op.0, partition);
+        }
         let share = |fault| if fresh.is_some() { 0.0 } else { world.profile.share(fault) };
         let at_poll = |fault| {
             let share = share(fault) * 2.0;
@@ -136,7 +148,10 @@ impl User {
             polls: 0,
             dropped_at: at_poll(Fault::Cancelled),
             crashed_at: at_poll(Fault::ClientCrash),
-            work: Box::pin(operations::carry_out(&self.client, &kind, &name, &mark)),
+            work: match partition {
+                Some(partition) => Box::pin(operations::read_for(&self.client, &kind, &name, partition)),
+                None => Box::pin(operations::carry_out(&self.client, &kind, &name, &mark)),
+            },
         };
         let outcome = watched.await;
         match (&outcome, self.known.borrow_mut().get_mut(key)) {

@@ -4,6 +4,7 @@
 //! It trusts nothing that a client was told: what was committed, when, and by which request stands in
 //! the log. Each check has a hand-made history in the tests that breaches it.
 
+mod cache;
 mod reads;
 mod timeline;
 mod writes;
@@ -28,6 +29,7 @@ const TABLE: &[(Invariant, bool, &str, &str)] = &[
     (Invariant::StaleAfterDelete, true, "stale-after-delete", "nor than what its client has deleted (2.7)"),
     (Invariant::BehindIndex, true, "behind-its-index", "nor than anything else that its client has seen (2.7)"),
     (Invariant::UncommittedRead, true, "uncommitted-read", "what is read was committed"),
+    (Invariant::ServedAnother, true, "served-another", "what a cache serves was read for the same partition"),
     (Invariant::FalseConflict, true, "false-conflict", "a conflict is another writer's doing"),
     (Invariant::FailedButExecuted, true, "failed-but-executed", "what failed does not happen after all"),
     (Invariant::DeletedTwice, true, "deleted-twice", "one delete of the newest version deletes once"),
@@ -110,6 +112,7 @@ pub(crate) fn check(world: &World, all: bool) -> Vec<Violation> {
 pub(crate) fn judge(case: &Case<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     reads::check(case, &mut found);
+    cache::check(case, &mut found);
     writes::check(case, &mut found);
     refusals(case, &mut found);
     agreement(case, &mut found);

@@ -347,3 +347,40 @@ fn versions_beyond_the_limit_are_pruned() {
     story.tell(ME, Kind::ReadPinned(2), failed("VERSION_NOT_FOUND"));
     assert_eq!(story.breaches(), [Invariant::StaleRead]);
 }
+
+#[test]
+fn what_a_cache_serves_was_asked_for_on_the_same_behalf() {
+    let mut story = Story::new();
+    story.foreign(1);
+    let mut reads_for = |client, partition, asks: bool| {
+        let op = story.begin(client, Kind::Read);
+        story.history.partitions.insert(op.0, partition);
+        if asks {
+            story.history.send(Some(op), None, false, None);
+        }
+        story.end(op, read(1));
+        story.breaches()
+    };
+    assert_eq!(reads_for(ME, 0, true), []);
+    assert_eq!(reads_for(ME, 0, false), []);
+    assert_eq!(reads_for(ME, 1, false), [Invariant::ServedAnother]);
+    assert_eq!(reads_for(OTHER, 0, false), [Invariant::ServedAnother; 2]);
+}
+
+#[test]
+fn a_cache_may_miss_what_others_changed_and_nothing_that_its_client_has_seen() {
+    let mut story = Story::new();
+    story.foreign(1);
+    let reads = |story: &mut Story, version| {
+        let op = story.begin(ME, Kind::Read);
+        story.history.partitions.insert(op.0, 0);
+        story.history.send(Some(op), None, false, None);
+        story.end(op, read(version));
+        story.breaches()
+    };
+    assert_eq!(reads(&mut story, 1), []);
+    story.foreign(2);
+    assert_eq!(reads(&mut story, 1), []);
+    assert_eq!(reads(&mut story, 2), []);
+    assert_eq!(reads(&mut story, 1), [Invariant::StaleRead]);
+}
