@@ -276,7 +276,10 @@ impl<H: Host> Operation<'_, H> {
     /// To be held by whatever changes a secret: when it is over, however it ended, and if its caller
     /// dropped it, nothing that was read before is served.
     fn changes(&self, key: &str) -> Changes<'_> {
-        Changes { shared: &self.client.shared, key: key.to_owned() }
+        Changes {
+            shared: &self.client.shared,
+            key: if cfg!(feature = "cache") { key.to_owned() } else { String::new() },
+        }
     }
 
     fn session<T>(&self, look: impl FnOnce(&mut Session) -> T) -> T {

@@ -88,22 +88,21 @@ impl<H: Host> Operation<'_, H> {
         options: ReadOptions,
     ) -> Result<(Held, Exchange)> {
         let key = at.key();
-        let (held, exchange) = match self.look(&key, pin, kv2::read(at, pin), options).await {
-            Ok((Shown::Data(held), exchange)) => (held, exchange),
-            Ok((Shown::Metadata(_), exchange)) => (Held::Nothing, exchange),
-            Err(error) => {
-                match error.code() {
-                    Code::PermissionDenied => self.session(|session| session.cache.refused(&key, &self.leads)),
-                    Code::MountNotFound => self.session(|session| session.cache.gone(&key, None, &self.leads)),
-                    _ => {}
-                }
-                return Err(error);
-            }
+        let result = match self.look(&key, pin, kv2::read(at, pin), options).await {
+            Ok((Shown::Data(held), exchange)) => Ok((held, exchange)),
+            Ok((Shown::Metadata(_), exchange)) => Ok((Held::Nothing, exchange)),
+            Err(error) => Err(error),
         };
-        if !matches!(held, Held::Data(_)) {
-            self.session(|session| session.cache.gone(&key, pin, &self.leads));
+        if cfg!(feature = "cache") {
+            self.session(|session| match &result {
+                Ok((Held::Data(_), _)) => {}
+                Ok(_) => session.cache.gone(&key, pin, &self.leads),
+                Err(error) if error.code() == Code::PermissionDenied => session.cache.refused(&key, &self.leads),
+                Err(error) if error.code() == Code::MountNotFound => session.cache.gone(&key, None, &self.leads),
+                Err(_) => {}
+            });
         }
-        Ok((held, exchange))
+        result
     }
 
     /// Reads the versions of a secret; none where there is no such secret.

@@ -7,7 +7,7 @@
 
 use std::hint::black_box;
 
-use baokit_bench::{ESCAPED, LONG, PINNED, TYPICAL, WHOLE, Warm};
+use baokit_bench::{Cached, ESCAPED, LONG, PINNED, TYPICAL, WHOLE, Warm};
 use baokit_core::{Result, Secret, SecretUri};
 use gungraun::{Dhat, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 
@@ -41,7 +41,30 @@ fn read((client, uri): (Warm, &'static str)) -> (Warm, Result<Secret>) {
     (client, secret)
 }
 
-library_benchmark_group!(name = core; benchmarks = parse, read);
+/// A cache of so many secrets, and the URI of one that was read before it counts.
+fn cached(entries: usize) -> (Cached, String, SecretUri) {
+    let (client, text) = (Cached::new(entries), Cached::uri(entries / 2));
+    let uri = SecretUri::parse(&text).expect("it is legal");
+    drop((client.read(&text), client.read_uri(&uri)));
+    (client, text, uri)
+}
+
+#[library_benchmark]
+#[bench::of_100(args = (100), setup = cached)]
+#[bench::of_100k(args = (100_000), setup = cached)]
+fn cached_parsed((client, text, uri): (Cached, String, SecretUri)) -> (Cached, String, SecretUri, Result<Secret>) {
+    let secret = black_box(client.read_uri(black_box(&uri)));
+    (client, text, uri, secret)
+}
+
+#[library_benchmark]
+#[bench::of_100(args = (100), setup = cached)]
+fn cached_text((client, text, uri): (Cached, String, SecretUri)) -> (Cached, String, SecretUri, Result<Secret>) {
+    let secret = black_box(client.read(black_box(&text)));
+    (client, text, uri, secret)
+}
+
+library_benchmark_group!(name = core; benchmarks = parse, read, cached_parsed, cached_text);
 
 main!(
     config = LibraryBenchmarkConfig::default().tool(Dhat::default());

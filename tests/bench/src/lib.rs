@@ -11,9 +11,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use baokit_core::config::{CacheConfig, Credential};
 use baokit_core::http::{Failure, FailureKind, Request, Response};
 use baokit_core::uri::Provider;
-use baokit_core::{Client, Host, Now, Result, Secret, Settings};
+use baokit_core::{Client, Host, Now, ReadOptions, Result, Secret, SecretUri, Settings};
 use zeroize::Zeroizing;
 
 /// A URI as most callers write it.
@@ -105,6 +106,65 @@ impl Warm {
     /// Those of [`Client::read`].
     pub fn read(&self, uri: &str) -> Result<Secret> {
         at_once(self.client.read(uri))
+    }
+}
+
+/// How many bytes of keys and values the secret of [`ANSWER`] holds.
+pub const DATA: usize = "password".len()
+    + "correct horse battery staple".len()
+    + "token".len()
+    + "a1b2c3d4e5f6a7b8c9d0".len()
+    + "user".len()
+    + "app".len();
+
+/// A client whose cache holds so many secrets, each of a path of its own.
+#[derive(Debug)]
+pub struct Cached(Warm);
+
+impl Cached {
+    /// Makes the client and reads all the secrets once.
+    ///
+    /// # Panics
+    /// Where they can't be read, or are not all kept.
+    #[must_use]
+    pub fn new(entries: usize) -> Self {
+        let cache = CacheConfig::new(Duration::from_secs(3600)).max_entries(entries).max_bytes(1 << 30);
+        let settings = Settings::builder(Provider::OpenBao)
+            .urls(["https://openbao-1.example:8200"])
+            .credential(Credential::token("bench-token"))
+            .allowed_mounts(["secret"])
+            .cache(cache);
+        let host = Canned::default();
+        let client = Client::new(host.clone(), settings.build().expect("the settings are legal"));
+        let cached = Self(Warm { host, client });
+        for place in 0..entries {
+            cached.0.load();
+            drop(cached.0.read(&Self::uri(place)).expect("the answer is a legal one"));
+        }
+        assert_eq!(cached.0.client.cache_metrics().entries, entries);
+        cached
+    }
+
+    /// The URI of one key of the secret at this place.
+    #[must_use]
+    pub fn uri(place: usize) -> String {
+        format!("openbao+kv2://secret/app/api-{place}#token")
+    }
+
+    /// One read that the cache answers, from text.
+    ///
+    /// # Errors
+    /// Those of [`Client::read`]: the host has no answer to anything else.
+    pub fn read(&self, uri: &str) -> Result<Secret> {
+        self.0.read(uri)
+    }
+
+    /// One read that the cache answers, of what was parsed before.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn read_uri(&self, uri: &SecretUri) -> Result<Secret> {
+        at_once(self.0.client.read_uri(uri, ReadOptions::new()))
     }
 }
 
