@@ -36,7 +36,7 @@ impl<H: Host> Operation<'_, H> {
         base: Option<u64>,
     ) -> Result<Written> {
         let (key, call) = (at.key(), kv2::write(at, data, Some(cas))?);
-        let _changes = self.changes(&key);
+        let _changes = self.changes(at);
         let base = base.or_else(|| self.session(|session| session.floors.created(&key, cas)));
         let mut in_doubt = false;
         loop {
@@ -151,7 +151,7 @@ impl<H: Host> Operation<'_, H> {
     pub(super) async fn write_blindly(&self, at: Address<'_>, data: &SecretValue) -> Result<Written> {
         let call = kv2::write(at, data, None)?;
         let key = at.key();
-        let _changes = self.changes(&key);
+        let _changes = self.changes(at);
         let before = self.session(|session| session.floors.at(&key).version);
         let written = match self.once(&call).await {
             Ok((Wrote::Version(written), _)) => written,
@@ -176,7 +176,7 @@ impl<H: Host> Operation<'_, H> {
     /// A node that is behind answers the deletion of what it does not know with a success, and does nothing.
     /// Where the servers don't say how far they are, a strong read looks whether it was done.
     pub(super) async fn delete(&self, at: Address<'_>, versions: &[u64]) -> Result<()> {
-        let _changes = self.changes(&at.key());
+        let _changes = self.changes(at);
         let before = self.session(|session| session.floors.at(&at.key()).version);
         let call = if versions.is_empty() { kv2::delete_latest(at) } else { kv2::delete_versions(at, versions)? };
         let ((), exchange) = self.once(&call).await?;

@@ -235,7 +235,7 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let mut custom = found.custom.clone();
         custom.insert(KEY.to_owned(), record.write()?);
         let call = metadata::replace_custom(self.at, &custom, found.version)?;
-        let _changes = self.operation.changes(&self.at.key());
+        let _changes = self.operation.changes(self.at);
         Ok(match self.operation.once(&call).await? {
             (Changed::Done, _) => None,
             (Changed::Mismatch, exchange) => Some(Mismatch { node: exchange.node(), version: found.version }),
