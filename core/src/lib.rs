@@ -23,7 +23,7 @@
 //! | `drive` | the host trait, and the one driver |
 //! | `operation` | what a user asks for: read, write, patch, rotate, delete, metadata, lists; what an operator does |
 //! | [`sys`] | what the operator's calls take and answer |
-//! | `session` | what operations share: the token, the nodes' health, what was seen, who is logging in |
+//! | `session` | what operations share: the token, the nodes' health, what was seen, what was read, who is logging in |
 //! | `rules` | the rules of the machine by name, for the simulator to leave one out |
 //! | `hash` | the one hash function: no randomness, the same everywhere |
 //! | `secret` | values that wipe themselves and leave only through `expose` |

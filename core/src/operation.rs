@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::auth::{Renewal, TokenInfo};
+use crate::call::kv2::Address;
 use crate::call::{self, Answer, Call, Spec};
 use crate::config::Settings;
 use crate::drive::{Host, POLL, Shared, drive, within};
@@ -203,18 +204,21 @@ impl<H: Host> Client<H> {
 }
 
 /// A change under way; see [`Operation::changes`].
+#[cfg(feature = "cache")]
 struct Changes<'a> {
     shared: &'a Shared,
     key: String,
 }
 
+#[cfg(feature = "cache")]
 impl Drop for Changes<'_> {
     fn drop(&mut self) {
-        if cfg!(feature = "cache") {
-            self.shared.with(|session| session.changed(&self.key));
-        }
+        self.shared.with(|session| session.changed(&self.key));
     }
 }
+
+#[cfg(not(feature = "cache"))]
+struct Changes;
 
 /// One operation under way: its calls share a deadline and a place.
 struct Operation<'a, H> {
@@ -286,11 +290,16 @@ impl<H: Host> Operation<'_, H> {
 
     /// To be held by whatever changes a secret: when it is over, however it ended, and if its caller
     /// dropped it, nothing that was read before is served.
-    fn changes(&self, key: &str) -> Changes<'_> {
-        Changes {
-            shared: &self.client.shared,
-            key: if cfg!(feature = "cache") { key.to_owned() } else { String::new() },
-        }
+    #[cfg(feature = "cache")]
+    fn changes(&self, at: Address<'_>) -> Changes<'_> {
+        Changes { shared: &self.client.shared, key: at.key() }
+    }
+
+    /// Nothing is kept.
+    #[cfg(not(feature = "cache"))]
+    #[allow(clippy::unused_self, reason = "the twin above needs it")]
+    fn changes(&self, _at: Address<'_>) -> Changes {
+        Changes
     }
 
     fn session<T>(&self, look: impl FnOnce(&mut Session) -> T) -> T {

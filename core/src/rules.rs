@@ -36,6 +36,7 @@ pub enum Rule {
     #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "there is no cache to ask for it"))]
     CacheIsPartitioned,
     /// What a client changes leaves its cache.
+    #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "there is no cache to ask for it"))]
     CacheIsPurged,
 }
 

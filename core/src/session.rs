@@ -104,6 +104,7 @@ impl Session {
     }
 
     /// This client has changed a secret, or has tried to.
+    #[cfg(feature = "cache")]
     pub fn changed(&mut self, key: &str) {
         if self.rules.keep(Rule::CacheIsPurged) {
             self.cache.purge(key, &Leads::default());

@@ -323,3 +323,19 @@ fn a_value_of_one_s_own_is_not_brought_in_for_a_rotation_that_another_left() {
     }
     panic!("it does not end");
 }
+
+#[test]
+fn a_standby_that_still_shows_what_was_there_before_a_snapshot_leads_to_no_conflict() {
+    let bank = Bank::new();
+    bank.write(&json!({"user": "ada", "password": "second"}));
+    bank.freeze();
+    bank.request("DELETE", "secret/metadata/app", "");
+    bank.write(&json!({"user": "ada", "password": "first again"}));
+    bank.judge(|seen| {
+        let is_plain = seen.method == baokit_core::http::Method::Get && seen.header("x-vault-wrap-ttl").is_none();
+        if is_plain { Fate::Behind } else { Fate::Answered }
+    });
+    let client = bank.client();
+    let done = bank.run(client.rotate_with(PASSWORD, &client.rotation())).unwrap();
+    assert_eq!((done.old_version, done.new_version, bank.version()), (1, 2, 2));
+}

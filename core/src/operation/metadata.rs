@@ -72,7 +72,7 @@ impl<H: Host> Operation<'_, H> {
             return self.change_after(at, change, how, cas).await;
         }
         let call = change.call(at, how, None)?;
-        let _changes = self.changes(&at.key());
+        let _changes = self.changes(at);
         match self.once(&call).await? {
             (Changed::Done, _) => Ok(()),
             // A patch found nothing.
@@ -84,7 +84,7 @@ impl<H: Host> Operation<'_, H> {
 
     async fn change_after(&self, at: Address<'_>, change: &MetadataChange, how: How, cas: u64) -> Result<()> {
         let call = change.call(at, how, Some(cas))?;
-        let _changes = self.changes(&at.key());
+        let _changes = self.changes(at);
         let mut in_doubt = false;
         loop {
             let (answer, exchange) = self.carry_out_in(call.spec.clone(), self.node, self.deadline, in_doubt).await?;
@@ -131,7 +131,7 @@ impl<H: Host> Operation<'_, H> {
     /// left to fall by what strong reads show, and until then everything that was there is a doubt.
     pub(super) async fn delete_whole(&self, at: Address<'_>) -> Result<()> {
         let key = at.key();
-        let _changes = self.changes(&key);
+        let _changes = self.changes(at);
         let before = self.session(|session| session.floors.at(&key));
         let call = metadata::delete(at);
         loop {

@@ -103,7 +103,7 @@ impl<H: Host> Operation<'_, H> {
     /// For who may patch and not read.
     async fn patch_unread(&self, at: Address<'_>, changes: &SecretValue, cas: Option<u64>) -> Result<Written> {
         let call = kv2::patch(at, changes, cas)?;
-        let _changes = self.changes(&at.key());
+        let _changes = self.changes(at);
         let Some(cas) = cas else {
             let (wrote, exchange) = self.once(&call).await?;
             return match wrote {

@@ -49,7 +49,7 @@ impl<H: Host> Operation<'_, H> {
         base: Option<u64>,
     ) -> Result<Written> {
         let key = at.key();
-        let _changes = self.changes(&key);
+        let _changes = self.changes(at);
         let base = base.or_else(|| self.session(|session| session.floors.created(&key, cas)));
         let mut in_doubt = false;
         loop {
@@ -164,7 +164,7 @@ impl<H: Host> Operation<'_, H> {
     pub(super) async fn write_blindly(&self, at: Address<'_>, data: &SecretValue) -> Result<Written> {
         let call = kv2::write(at, data, None)?;
         let key = at.key();
-        let _changes = self.changes(&key);
+        let _changes = self.changes(at);
         let before = self.session(|session| session.floors.at(&key).version);
         let written = match self.once(&call).await {
             Ok((Wrote::Version(written), _)) => written,
@@ -206,7 +206,7 @@ impl<H: Host> Operation<'_, H> {
     /// A node that is behind answers the change of what it does not know with a success, and does nothing.
     /// Where the servers don't say how far they are, a strong read looks whether it was done.
     pub(super) async fn change_versions(&self, at: Address<'_>, fate: Fate, versions: &[u64]) -> Result<()> {
-        let _changes = self.changes(&at.key());
+        let _changes = self.changes(at);
         let before = self.session(|session| session.floors.at(&at.key()).version);
         let call = match versions {
             [] => kv2::delete_latest(at),

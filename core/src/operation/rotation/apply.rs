@@ -132,7 +132,7 @@ impl Stage {
 
     /// Removes it with all its versions, as far as that can be done: the next rotation takes its place.
     pub async fn remove<H: Host>(&self, operation: &Operation<'_, H>) {
-        let _changes = operation.changes(&self.at().key());
+        let _changes = operation.changes(self.at());
         let _ = operation.run(metadata::delete(self.at())).await;
     }
 }

@@ -119,8 +119,8 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
                         let reason = "other rotations came in between, and this one may be among what they finished";
                         return Err(self.error(Code::RotationInProgress, reason));
                     }
-                    Next::Begin => self.intent(None).await?,
-                    Next::TakeUp(record) => self.intent(Some(record)).await?,
+                    Next::Begin => self.intent(&found, None).await?,
+                    Next::TakeUp(record) => self.intent(&found, Some(record)).await?,
                 },
             };
             is_first = false;
@@ -230,9 +230,13 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
     }
 
     /// What is going to be recorded: our lease, and the mark of the value that is going to be written.
-    async fn intent(&self, left: Option<Record>) -> Result<Intent> {
+    async fn intent(&self, found: &Found, left: Option<Record>) -> Result<Intent> {
         let client = self.operation.client;
-        let (held, _) = self.operation.held(self.at, None, ReadOptions::new()).await?;
+        let (mut held, _) = self.operation.held(self.at, None, ReadOptions::new()).await?;
+        // A standby may still show what was there before a snapshot was restored: more than there is.
+        if held.version() != found.current {
+            held = self.operation.held(self.at, None, ReadOptions::new().strong()).await?.0;
+        }
         let is_new = left.is_none();
         let mut record = left.unwrap_or_else(|| Record {
             op: self.rotation.op.clone(),
@@ -264,7 +268,7 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let mut custom = found.custom.clone();
         custom.insert(KEY.to_owned(), record.write()?);
         let call = metadata::replace_custom(self.at, &custom, found.version)?;
-        let _changes = self.operation.changes(&self.at.key());
+        let _changes = self.operation.changes(self.at);
         Ok(match self.operation.once(&call).await? {
             (Changed::Done, _) => None,
             (Changed::Mismatch, exchange) => {
