@@ -36,6 +36,9 @@
 //! | `TENANT_ID`, `TENANT_ALLOWED_MOUNTS` | see [`TenantGuard`] | `dev`, nothing is allowed |
 //! | `SECRET_URI_ACCEPT_LEGACY` | see [`ParseOptions`](crate::uri::ParseOptions::accept_legacy) | false |
 //!
+//! The other methods of logging in ([`Credential`]) have no keys that OpenBao's own tools would know, so they are
+//! given in code: with [`SettingsBuilder::credential`] over what the environment says of the rest.
+//!
 //! `…` is `OPENBAO`, or `HASHICORP` for that provider, else `BAO`, else `VAULT`, for each key apart.
 //! The five without a prefix are `OPENBAO_X`, else `VAULT_X`. A text that is set but empty counts as
 //! unset; an empty boolean or number is an error. Every error names its key and repeats no value.
@@ -59,7 +62,7 @@ use serde_json::{Value, json};
 pub use self::builder::SettingsBuilder;
 #[cfg(feature = "cache")]
 pub use self::cache::CacheConfig;
-pub use self::credential::{Credential, JwtSource, MAX_CREDENTIAL, SERVICE_ACCOUNT_TOKEN};
+pub use self::credential::{Credential, Gate, JwtSource, MAX_CREDENTIAL, SERVICE_ACCOUNT_TOKEN};
 pub(crate) use self::credential::{check_secret, check_token};
 pub use self::options::Options;
 pub use self::origin::{Origin, Scheme};

@@ -192,9 +192,9 @@ pub(crate) async fn drive<H: Host>(host: &H, shared: &Shared, exchange: &mut Exc
                     None => Input::Elapsed,
                 }
             }
-            Step::Load(path, limit) => {
+            Step::Load(path, limit, gate) => {
                 let late = || Err(Failure::new(FailureKind::Timeout, "it could not be read in time"));
-                Input::Loaded(within(host, limit, host.load(&path)).await.unwrap_or_else(late))
+                Input::Loaded(within(host, limit, host.load(&path)).await.unwrap_or_else(late), gate)
             }
             Step::Send(request, limit) => match within(host, limit, host.send(request)).await {
                 Some(Ok(response)) => Input::Response(response),

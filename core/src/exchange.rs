@@ -25,6 +25,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::call::{Answer, Bearer, Replay, Spec};
+use crate::config::Gate;
 use crate::error::{Code, Error, Result};
 use crate::http::{Failure, Request, Response};
 use crate::rules::Rule;
@@ -55,7 +56,7 @@ pub(crate) enum Input {
     /// The flight that was joined is over.
     FlightMoved,
     /// The file was read, or could not be.
-    Loaded(std::result::Result<SecretString, Failure>),
+    Loaded(std::result::Result<SecretString, Failure>, Gate),
 }
 
 /// What to do next.
@@ -68,7 +69,7 @@ pub(crate) enum Step {
     /// Wait until this flight is over, but no longer than this.
     Join(Ticket, Duration),
     /// Read this file, and give up on it after so long.
-    Load(Arc<str>, Duration),
+    Load(Arc<str>, Duration, Gate),
     /// Nothing more: this is the result.
     Done(Result<Answer>),
 }
@@ -242,7 +243,7 @@ impl Exchange {
         input: Input,
         then: fn(&mut Self, &mut Session, Duration, Box<LogIn>, Way) -> Step,
     ) -> Step {
-        if !session.tokens.keep(login.ticket, now) && !login.is_irreplaceable(&input) {
+        if !session.tokens.keep(login.ticket, now) && !login.is_irreplaceable(session, &input) {
             return self.begin(session, now);
         }
         let way = login.step(session, now, &mut self.attempt, input);

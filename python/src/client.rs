@@ -118,7 +118,7 @@ macro_rules! client {
             #[pyo3(signature = (method, path, body = None))]
             fn request(&self, py: Python<'_>, method: Method, path: Path, body: Option<Data>) -> Called {
                 $run(py, self.0.get(py)?, value, |client| async move {
-                    client.request(&method.0, &path.0, body.map(|it| it.0)).await
+                    client.request(&method.0, &path.0, body.map(|it| it.0)).await.map(baokit::Reply::into_document)
                 })
             }
 

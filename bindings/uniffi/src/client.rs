@@ -225,7 +225,7 @@ impl Client {
     #[uniffi::method(default(body = None))]
     pub async fn request(&self, method: String, path: String, body: Option<Value>) -> Result<SecretValue> {
         let body = body.map(Value::into_secret).transpose()?;
-        Ok(SecretValue(self.0.request(&method, &path, body).await?))
+        Ok(SecretValue(self.0.request(&method, &path, body).await?.into_document()))
     }
 
     /// What OpenBao says of the client's own token. A token that counts its uses loses one.

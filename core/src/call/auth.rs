@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::{Answer, Bearer, Call, Replay, Spec};
-use crate::config::check_token;
+use crate::config::{Gate, check_token};
 use crate::error::{Code, Error, Result};
 use crate::http::{Header, Method};
 use crate::secret::to_body;
@@ -21,7 +21,7 @@ pub(crate) enum Proof {
     /// A token.
     Token(Arc<SecretString>),
     /// A whole log-in, which the server carries out for this one request and stores nothing of.
-    Inline(Arc<[Header]>),
+    Inline(Arc<[Header]>, Gate),
 }
 
 impl Proof {
@@ -29,7 +29,7 @@ impl Proof {
     pub fn token(&self) -> Option<&Arc<SecretString>> {
         match self {
             Self::Token(token) => Some(token),
-            Self::Inline(_) => None,
+            Self::Inline(..) => None,
         }
     }
 
@@ -37,7 +37,7 @@ impl Proof {
     pub fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Token(one), Self::Token(other)) => one.expose_secret() == other.expose_secret(),
-            (Self::Inline(one), Self::Inline(other)) => {
+            (Self::Inline(one, _), Self::Inline(other, _)) => {
                 one.iter().map(Header::expose).eq(other.iter().map(Header::expose))
             }
             _ => false,
@@ -140,7 +140,7 @@ impl<'a> LogIn<'a> {
     }
 
     /// The same log-in as headers of another request.
-    pub fn headers(&self) -> Result<Proof> {
+    pub fn headers(&self, gate: Gate) -> Result<Proof> {
         let mut headers = vec![Header::secret(INLINE_PATH, Arc::new(self.path.as_str().into()))];
         for (name, (key, value)) in INLINE_PARAMETERS.into_iter().zip(&self.parameters) {
             #[derive(Serialize)]
@@ -152,7 +152,7 @@ impl<'a> LogIn<'a> {
             let text = SecretString::from(Base64UrlUnpadded::encode_string(json.as_ref()));
             headers.push(Header::secret(name, Arc::new(text)));
         }
-        Ok(Proof::Inline(headers.into()))
+        Ok(Proof::Inline(headers.into(), gate))
     }
 }
 

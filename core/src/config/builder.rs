@@ -119,6 +119,7 @@ impl SettingsBuilder {
     }
 
     /// The credential that was given last is shown with every request; see [`Credential::inline`].
+    #[cfg(feature = "log-ins")]
     pub fn inline(mut self) -> Self {
         match self.credential.take() {
             Some(credential) => self.credential(credential.inline()),

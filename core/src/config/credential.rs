@@ -38,7 +38,7 @@ pub enum Credential {
     Token(SecretString),
     /// A file with a token that somebody else keeps fresh, such as OpenBao's agent. It is read when a token is
     /// first needed, and again when a server does not know the token that it held.
-    TokenFile(Arc<str>),
+    TokenFile(Arc<str>, Gate),
     /// AppRole: tokens are had for a role id and a secret id, and had anew when they die.
     AppRole {
         /// Where the method is mounted, below `auth/`; `approle` by default.
@@ -60,6 +60,8 @@ pub enum Credential {
         /// The name of the role. Where it is known, the wrapping token must have been made for a secret id of
         /// this role, which is asked before it is unwrapped.
         role: Option<Mount>,
+        #[doc(hidden)]
+        gate: Gate,
     },
     /// A user's name and password.
     UserPass {
@@ -69,6 +71,8 @@ pub enum Credential {
         name: Mount,
         /// The password.
         password: SecretString,
+        #[doc(hidden)]
+        gate: Gate,
     },
     /// A JWT that the method of that name checks, or the one for Kubernetes.
     Jwt {
@@ -78,6 +82,8 @@ pub enum Credential {
         role: Option<String>,
         /// The JWT, or the file that it is read from at each log-in.
         jwt: JwtSource,
+        #[doc(hidden)]
+        gate: Gate,
     },
     /// The TLS certificate of [`SettingsBuilder::client_certificate`](super::SettingsBuilder::client_certificate).
     Certificate {
@@ -85,11 +91,23 @@ pub enum Credential {
         mount: ApiPath,
         /// The role; any that fits the certificate where there is none.
         name: Option<String>,
+        #[doc(hidden)]
+        gate: Gate,
     },
     /// Another of these, shown with every request in place of a token: the server carries the log-in out for that
     /// one request and stores nothing. See [`Credential::inline`].
-    Inline(Box<Credential>),
+    Inline(Box<Credential>, Gate),
 }
+
+/// There is one only where core's feature `log-ins` is on. Without it, what holds one can't exist either, and the
+/// compiler leaves out all that deals with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate(Presence);
+
+#[cfg(feature = "log-ins")]
+type Presence = ();
+#[cfg(not(feature = "log-ins"))]
+type Presence = std::convert::Infallible;
 
 /// Where a JWT comes from.
 #[derive(Clone)]
@@ -105,15 +123,6 @@ impl Credential {
     #[must_use]
     pub fn token(token: impl Into<SecretString>) -> Self {
         Self::Token(token.into())
-    }
-
-    /// A file with a token, as OpenBao's agent writes it; one line break at its end does not count.
-    ///
-    /// Where a server does not know the token, the file is read again. If it still holds the same, the operation
-    /// ends with [`Code::AuthenticationFailed`].
-    #[must_use]
-    pub fn token_file(path: impl Into<Arc<str>>) -> Self {
-        Self::TokenFile(path.into())
     }
 
     /// AppRole at its default mount. End point: `POST auth/approle/login`.
@@ -135,6 +144,99 @@ impl Credential {
     ) -> Result<Self> {
         let mount = ApiPath::parse(mount)?;
         Ok(Self::AppRole { mount, role_id: role_id.into(), secret_id: secret_id.into() })
+    }
+
+    /// The same method at another mount below `auth/`, such as `team-approle`. A token has none and stays as it is.
+    ///
+    /// # Errors
+    /// Those of [`ApiPath::parse`].
+    pub fn at(mut self, path: &str) -> Result<Self> {
+        let path = ApiPath::parse(path)?;
+        if let Some(mount) = self.mount() {
+            *mount = path;
+        }
+        Ok(self)
+    }
+
+    fn mount(&mut self) -> Option<&mut ApiPath> {
+        match self {
+            Self::AppRole { mount, .. }
+            | Self::WrappedAppRole { mount, .. }
+            | Self::UserPass { mount, .. }
+            | Self::Jwt { mount, .. }
+            | Self::Certificate { mount, .. } => Some(mount),
+            Self::Inline(inner, _) => inner.mount(),
+            Self::None | Self::Token(_) | Self::TokenFile(..) => None,
+        }
+    }
+
+    /// Checks every part, by the name that errors are to show.
+    pub(super) fn check(&self) -> Result<()> {
+        match self {
+            Self::None => Ok(()),
+            Self::Token(token) => check_token("token", token),
+            Self::TokenFile(path, _) => check_path("token_file", path),
+            Self::AppRole { role_id, secret_id, .. } => {
+                check_secret("role_id", role_id)?;
+                check_secret("secret_id", secret_id)
+            }
+            Self::WrappedAppRole { role_id, wrapping_token, .. } => {
+                check_secret("role_id", role_id)?;
+                check_token("wrapping_token", wrapping_token)
+            }
+            // A password may be anything; only its size is limited.
+            Self::UserPass { password, .. } => check_size("password", password),
+            Self::Jwt { jwt: JwtSource::Text(jwt), .. } => check_secret("jwt", jwt),
+            Self::Jwt { jwt: JwtSource::File(path), .. } => check_path("jwt_file", path),
+            Self::Certificate { .. } => Ok(()),
+            Self::Inline(inner, _) => match **inner {
+                Self::AppRole { .. } | Self::UserPass { .. } | Self::Jwt { .. } => inner.check(),
+                _ => Err(refusal("inline", "this credential can't be shown with every request")),
+            },
+        }
+    }
+
+    /// The file that it is read from, where there is one.
+    pub(crate) fn file(&self) -> Option<(&Arc<str>, Gate)> {
+        match self {
+            Self::TokenFile(path, gate) | Self::Jwt { jwt: JwtSource::File(path), gate, .. } => Some((path, *gate)),
+            Self::Inline(inner, _) => inner.file(),
+            _ => None,
+        }
+    }
+
+    /// Whether a new token can be had for it at any time.
+    pub(crate) fn logs_in(&self) -> bool {
+        !matches!(self, Self::None | Self::Token(_) | Self::TokenFile(..) | Self::Inline(..))
+    }
+
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Token(_) => "token",
+            Self::TokenFile(..) => "token_file",
+            Self::AppRole { .. } => "app_role",
+            Self::WrappedAppRole { .. } => "wrapped_app_role",
+            Self::UserPass { .. } => "user_pass",
+            Self::Jwt { .. } => "jwt",
+            Self::Certificate { .. } => "certificate",
+            Self::Inline(..) => "inline",
+        }
+    }
+}
+
+/// Where core's feature `log-ins` is on.
+#[cfg(feature = "log-ins")]
+impl Credential {
+    const GATE: Gate = Gate(());
+
+    /// A file with a token, as OpenBao's agent writes it; one line break at its end does not count.
+    ///
+    /// Where a server does not know the token, the file is read again. If it still holds the same, the operation
+    /// ends with [`Code::AuthenticationFailed`].
+    #[must_use]
+    pub fn token_file(path: impl Into<Arc<str>>) -> Self {
+        Self::TokenFile(path.into(), Self::GATE)
     }
 
     /// AppRole with a secret id that came wrapped (`X-Vault-Wrap-TTL`): whoever delivers it never sees it, and if
@@ -159,6 +261,7 @@ impl Credential {
             role_id: role_id.into(),
             wrapping_token: Arc::new(wrapping_token.into()),
             role: role.map(Mount::parse).transpose()?,
+            gate: Self::GATE,
         })
     }
 
@@ -167,7 +270,12 @@ impl Credential {
     /// # Errors
     /// [`Code::IllegalSegment`] for a name that can't be part of a path.
     pub fn user_pass(name: &str, password: impl Into<SecretString>) -> Result<Self> {
-        Ok(Self::UserPass { mount: ApiPath::parse("userpass")?, name: Mount::parse(name)?, password: password.into() })
+        Ok(Self::UserPass {
+            mount: ApiPath::parse("userpass")?,
+            name: Mount::parse(name)?,
+            password: password.into(),
+            gate: Self::GATE,
+        })
     }
 
     /// A role and a JWT. End point: `POST auth/jwt/login`.
@@ -176,7 +284,7 @@ impl Credential {
     /// None in practice: the default mount is a legal path.
     pub fn jwt(role: impl Into<String>, jwt: impl Into<SecretString>) -> Result<Self> {
         let mount = ApiPath::parse("jwt")?;
-        Ok(Self::Jwt { mount, role: Some(role.into()), jwt: JwtSource::Text(jwt.into()) })
+        Ok(Self::Jwt { mount, role: Some(role.into()), jwt: JwtSource::Text(jwt.into()), gate: Self::GATE })
     }
 
     /// The same with a file that the JWT is read from at each log-in; one line break at its end does not count.
@@ -185,7 +293,7 @@ impl Credential {
     /// None in practice: the default mount is a legal path.
     pub fn jwt_file(role: impl Into<String>, path: impl Into<Arc<str>>) -> Result<Self> {
         let mount = ApiPath::parse("jwt")?;
-        Ok(Self::Jwt { mount, role: Some(role.into()), jwt: JwtSource::File(path.into()) })
+        Ok(Self::Jwt { mount, role: Some(role.into()), jwt: JwtSource::File(path.into()), gate: Self::GATE })
     }
 
     /// The service account of a pod in Kubernetes, whose token is read from [`SERVICE_ACCOUNT_TOKEN`] at each
@@ -203,31 +311,7 @@ impl Credential {
     /// # Errors
     /// None in practice: the default mount is a legal path.
     pub fn certificate(name: Option<String>) -> Result<Self> {
-        Ok(Self::Certificate { mount: ApiPath::parse("cert")?, name })
-    }
-
-    /// The same method at another mount below `auth/`, such as `team-approle`. A token has none and stays as it is.
-    ///
-    /// # Errors
-    /// Those of [`ApiPath::parse`].
-    pub fn at(mut self, path: &str) -> Result<Self> {
-        let path = ApiPath::parse(path)?;
-        if let Some(mount) = self.mount() {
-            *mount = path;
-        }
-        Ok(self)
-    }
-
-    fn mount(&mut self) -> Option<&mut ApiPath> {
-        match self {
-            Self::AppRole { mount, .. }
-            | Self::WrappedAppRole { mount, .. }
-            | Self::UserPass { mount, .. }
-            | Self::Jwt { mount, .. }
-            | Self::Certificate { mount, .. } => Some(mount),
-            Self::Inline(inner) => inner.mount(),
-            Self::None | Self::Token(_) | Self::TokenFile(_) => None,
-        }
+        Ok(Self::Certificate { mount: ApiPath::parse("cert")?, name, gate: Self::GATE })
     }
 
     /// The same, shown with every request (OpenBao's inline auth, since 2.4): no log-in goes ahead, no token is
@@ -238,69 +322,15 @@ impl Credential {
     /// retries too, uses a secret id up that counts its uses. A wrapped answer can be had, so strong reads work.
     #[must_use]
     pub fn inline(self) -> Self {
-        Self::Inline(Box::new(self))
-    }
-
-    /// Checks every part, by the name that errors are to show.
-    pub(super) fn check(&self) -> Result<()> {
-        match self {
-            Self::None => Ok(()),
-            Self::Token(token) => check_token("token", token),
-            Self::TokenFile(path) => check_path("token_file", path),
-            Self::AppRole { role_id, secret_id, .. } => {
-                check_secret("role_id", role_id)?;
-                check_secret("secret_id", secret_id)
-            }
-            Self::WrappedAppRole { role_id, wrapping_token, .. } => {
-                check_secret("role_id", role_id)?;
-                check_token("wrapping_token", wrapping_token)
-            }
-            // A password may be anything; only its size is limited.
-            Self::UserPass { password, .. } => check_size("password", password),
-            Self::Jwt { jwt: JwtSource::Text(jwt), .. } => check_secret("jwt", jwt),
-            Self::Jwt { jwt: JwtSource::File(path), .. } => check_path("jwt_file", path),
-            Self::Certificate { .. } => Ok(()),
-            Self::Inline(inner) => match **inner {
-                Self::AppRole { .. } | Self::UserPass { .. } | Self::Jwt { .. } => inner.check(),
-                _ => Err(refusal("inline", "this credential can't be shown with every request")),
-            },
-        }
-    }
-
-    /// The file that it is read from, where there is one.
-    pub(crate) fn file(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::TokenFile(path) | Self::Jwt { jwt: JwtSource::File(path), .. } => Some(path),
-            Self::Inline(inner) => inner.file(),
-            _ => None,
-        }
-    }
-
-    /// Whether a new token can be had for it at any time.
-    pub(crate) fn logs_in(&self) -> bool {
-        !matches!(self, Self::None | Self::Token(_) | Self::TokenFile(_) | Self::Inline(_))
-    }
-
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Token(_) => "token",
-            Self::TokenFile(_) => "token_file",
-            Self::AppRole { .. } => "app_role",
-            Self::WrappedAppRole { .. } => "wrapped_app_role",
-            Self::UserPass { .. } => "user_pass",
-            Self::Jwt { .. } => "jwt",
-            Self::Certificate { .. } => "certificate",
-            Self::Inline(_) => "inline",
-        }
+        Self::Inline(Box::new(self), Self::GATE)
     }
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TokenFile(path) => write!(f, "TokenFile({path:?})"),
-            Self::Inline(inner) => write!(f, "Inline({inner:?})"),
+            Self::TokenFile(path, _) => write!(f, "TokenFile({path:?})"),
+            Self::Inline(inner, _) => write!(f, "Inline({inner:?})"),
             Self::None | Self::Certificate { .. } => f.write_str(self.kind()),
             _ => write!(f, "{}([redacted])", self.kind()),
         }

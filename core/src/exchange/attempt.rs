@@ -203,7 +203,7 @@ impl Attempt {
                 let verdict = verdict::of_failure(&self.spec, failure);
                 self.on_trouble(session, now, verdict)
             }
-            Input::Loaded(_) => Progress::Done(Err(
+            Input::Loaded(..) => Progress::Done(Err(
                 Error::new(Code::Internal).because("an attempt was given an input that it did not wait for")
             )),
         }
@@ -283,7 +283,7 @@ impl Attempt {
         headers.push(Header::plain("x-vault-request", "true"));
         match &self.proof {
             Some(Proof::Token(token)) => headers.push(Header::secret("x-vault-token", token.clone())),
-            Some(Proof::Inline(log_in)) => {
+            Some(Proof::Inline(log_in, _)) => {
                 headers.extend(log_in.iter().cloned());
                 if let Some(namespace) = &session.namespace {
                     headers.push(Header::plain(INLINE_NAMESPACE, namespace.to_string()));
@@ -375,7 +375,7 @@ impl Attempt {
     }
 
     fn is_inline(&self) -> bool {
-        matches!(self.proof, Some(Proof::Inline(_)))
+        matches!(self.proof, Some(Proof::Inline(..)))
     }
 
     fn on_token_dead(&mut self, session: &mut Session, now: Duration, error: Error) -> Progress {

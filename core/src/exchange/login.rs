@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::attempt::{Attempt, Progress};
 use super::{Input, Step};
 use crate::call::auth::{Gain, Grant};
-use crate::call::{Bearer, Call, Replay};
+use crate::call::{Bearer, Call};
 use crate::error::{Code, Error, Result};
 use crate::session::errand::Errand;
 use crate::session::{Session, Ticket};
@@ -38,7 +38,7 @@ enum Stage {
     /// The host reads a file.
     Loading,
     /// A server is asked.
-    Asking(Call<Gain>, Attempt),
+    Asking(Call<Gain>, Box<Attempt>),
 }
 
 impl LogIn {
@@ -53,17 +53,17 @@ impl LogIn {
                 let sent = if matches!(self.stage, Stage::Loading) { now } else { self.sent };
                 Way::Done(Ok((grant, sent)))
             }
-            Ok(Errand::Load(path)) => {
+            Ok(Errand::Load(path, gate)) => {
                 self.stage = Stage::Loading;
                 let left = self.until.saturating_sub(now);
-                Way::Next(Step::Load(path, LOAD_LIMIT.min(left)))
+                Way::Next(Step::Load(path, LOAD_LIMIT.min(left), gate))
             }
             Ok(Errand::Ask(call)) => {
                 let mut attempt = parent.sibling(call.spec.clone()).until(self.until);
                 if let Bearer::Token(token) = &call.spec.bearer {
                     attempt.carry(token.clone());
                 }
-                self.stage = Stage::Asking(call, attempt);
+                self.stage = Stage::Asking(call, Box::new(attempt));
                 self.step(session, now, parent, Input::Start)
             }
             Err(error) => Way::Done(Err(error)),
@@ -73,7 +73,7 @@ impl LogIn {
     /// Takes in what happened.
     pub fn step(&mut self, session: &mut Session, now: Duration, parent: &mut Attempt, input: Input) -> Way {
         let next = match (&mut self.stage, input) {
-            (Stage::Loading, Input::Loaded(loaded)) => session.tokens.loaded(loaded),
+            (Stage::Loading, Input::Loaded(loaded, _)) => session.tokens.loaded(loaded),
             (Stage::Loading, _) => {
                 Err(Error::new(Code::Internal).because("a log-in was given an input that it did not wait for"))
             }
@@ -84,7 +84,7 @@ impl LogIn {
                     Progress::Done(Ok(answer)) => call.read(answer).map_err(|error| attempt.place(session, error)),
                 };
                 self.sent = attempt.sent();
-                let (unwraps, in_doubt) = (call.spec.replay == Replay::Unsafe, attempt.in_doubt());
+                let (unwraps, in_doubt) = (session.tokens.unwraps(&call.spec), attempt.in_doubt());
                 match gain {
                     Err(error) if unwraps => Err(not_unwrapped(session, error, in_doubt)),
                     gain => gain.and_then(|gain| session.tokens.gained(gain)),
@@ -101,19 +101,19 @@ impl LogIn {
 
     /// It is given up. An answer under way, with what can be had once, is lost then.
     pub fn abandon(&self, session: &mut Session) {
-        if matches!(&self.stage, Stage::Asking(call, _) if call.spec.replay == Replay::Unsafe) {
+        if matches!(&self.stage, Stage::Asking(call, _) if session.tokens.unwraps(&call.spec)) {
             session.tokens.lost_unwrapping();
         }
         session.tokens.abandon(self.ticket);
     }
 
     /// Whether this input is an answer that can't be had again, whoever leads the flight by now.
-    pub fn is_irreplaceable(&self, input: &Input) -> bool {
-        matches!((&self.stage, input), (Stage::Asking(call, _), Input::Response(_)) if call.spec.replay == Replay::Unsafe)
+    pub fn is_irreplaceable(&self, session: &Session, input: &Input) -> bool {
+        matches!((&self.stage, input), (Stage::Asking(call, _), Input::Response(_)) if session.tokens.unwraps(&call.spec))
     }
 }
 
-/// The only request on the way that is not sent twice is the one that unwraps.
+/// What failed is the unwrapping.
 fn not_unwrapped(session: &mut Session, error: Error, in_doubt: bool) -> Error {
     if in_doubt {
         session.tokens.lost_unwrapping();

@@ -9,14 +9,15 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::call::Call;
 use crate::call::auth::{Gain, Grant, LogIn, Proof};
 use crate::call::sys::wrapping::{lookup_place, unwrap_secret_id};
-use crate::config::{Credential, JwtSource, check_secret, check_token};
+use crate::config::{Credential, Gate, JwtSource, check_secret, check_token};
 use crate::error::{Code, Error, Result};
+use crate::uri::path::{ApiPath, Mount};
 
 /// What is to be done next on the way to a token.
 #[derive(Debug)]
 pub(crate) enum Errand {
     /// The host reads this file.
-    Load(Arc<str>),
+    Load(Arc<str>, Gate),
     /// A server is asked.
     Ask(Call<Gain>),
     /// Nothing: this is it.
@@ -26,11 +27,11 @@ pub(crate) enum Errand {
 /// The first errand for a credential, or the one after its file was read.
 pub(super) fn first(credential: Option<&Credential>, loaded: Option<&SecretString>) -> Result<Errand> {
     let Some(credential) = credential else { return Err(nothing("the client gave its credential up")) };
-    if let (Some(path), None) = (credential.file(), loaded) {
-        return Ok(Errand::Load(path.clone()));
+    if let (Some((path, gate)), None) = (credential.file(), loaded) {
+        return Ok(Errand::Load(path.clone(), gate));
     }
     let reason = match (credential, loaded) {
-        (Credential::TokenFile(path), Some(token)) => {
+        (Credential::TokenFile(path, _), Some(token)) => {
             check_token(path, token)?;
             return Ok(Errand::Have(Grant::lasting(Proof::Token(Arc::new(token.clone())))));
         }
@@ -40,8 +41,8 @@ pub(super) fn first(credential: Option<&Credential>, loaded: Option<&SecretStrin
         (Credential::WrappedAppRole { wrapping_token, .. }, _) => {
             return unwrap_secret_id(wrapping_token.clone()).map(Errand::Ask);
         }
-        (Credential::Inline(inner), _) => match log_in(inner, loaded)? {
-            Some(log_in) => return Ok(Errand::Have(Grant::lasting(log_in.headers()?))),
+        (Credential::Inline(inner, gate), _) => match log_in(inner, loaded)? {
+            Some(log_in) => return Ok(Errand::Have(Grant::lasting(log_in.headers(*gate)?))),
             None => "this credential can't be shown with every request",
         },
         (Credential::None, _) => "the client was made without a credential",
@@ -61,9 +62,9 @@ fn nothing(reason: &'static str) -> Error {
 fn log_in<'a>(credential: &'a Credential, loaded: Option<&'a SecretString>) -> Result<Option<LogIn<'a>>> {
     Ok(Some(match credential {
         Credential::AppRole { mount, role_id, secret_id } => LogIn::app_role(mount, role_id, secret_id),
-        Credential::UserPass { mount, name, password } => LogIn::user_pass(mount, name, password),
-        Credential::Certificate { mount, name } => LogIn::cert(mount, name.as_deref()),
-        Credential::Jwt { mount, role, jwt } => {
+        Credential::UserPass { mount, name, password, .. } => LogIn::user_pass(mount, name, password),
+        Credential::Certificate { mount, name, .. } => LogIn::cert(mount, name.as_deref()),
+        Credential::Jwt { mount, role, jwt, .. } => {
             let jwt = match (jwt, loaded) {
                 (JwtSource::Text(jwt), _) => jwt,
                 (JwtSource::File(path), Some(jwt)) => {
@@ -81,8 +82,8 @@ fn log_in<'a>(credential: &'a Credential, loaded: Option<&'a SecretString>) -> R
 /// A wrapping token was made at this path: whether that is where the role's secret ids are made.
 ///
 /// Another path means that somebody may have put a token of his own in the place of the right one.
-pub(super) fn check_place(credential: &Credential, path: &str) -> Result<()> {
-    let Credential::WrappedAppRole { mount, role: Some(role), .. } = credential else { return Ok(()) };
+pub(super) fn check_place(mount: &ApiPath, role: Option<&Mount>, path: &str) -> Result<()> {
+    let Some(role) = role else { return Ok(()) };
     let right = format!("auth/{}/role/{}/secret-id", mount.decoded(), role.decoded());
     if path == right {
         return Ok(());

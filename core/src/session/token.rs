@@ -9,6 +9,7 @@ use super::Ticket;
 use super::errand::{Errand, check_place, first, without_line_break};
 use crate::call::auth::{Gain, Grant, Proof, Renewal, renew_self_as_grant};
 use crate::call::sys::wrapping::unwrap_secret_id;
+use crate::call::{Replay, Spec};
 use crate::config::Credential;
 use crate::error::{Code, Error, Result};
 use crate::http::Failure;
@@ -171,7 +172,8 @@ impl Tokens {
 
     /// A file was read on the way to a token, or could not be.
     pub fn loaded(&mut self, loaded: std::result::Result<SecretString, Failure>) -> Result<Errand> {
-        let path = self.credential.as_ref().and_then(Credential::file).cloned().unwrap_or_default();
+        let path = self.credential.as_ref().and_then(Credential::file);
+        let path = path.map(|(path, _)| path.clone()).unwrap_or_default();
         let text = loaded.map_err(|failure| {
             Error::new(Code::InvalidSetting).about(path.to_string()).because(failure.into_reason())
         })?;
@@ -189,14 +191,11 @@ impl Tokens {
     pub fn gained(&mut self, gain: Gain) -> Result<Errand> {
         match (gain, &mut self.credential) {
             (Gain::Grant(grant), _) => Ok(Errand::Have(grant)),
-            (Gain::MadeAt(path), Some(credential)) => {
-                check_place(credential, &path)?;
-                if let Credential::WrappedAppRole { role, wrapping_token, .. } = credential {
-                    // It was asked once, and need not be again.
-                    *role = None;
-                    return unwrap_secret_id(wrapping_token.clone()).map(Errand::Ask);
-                }
-                self.errand(None)
+            (Gain::MadeAt(path), Some(Credential::WrappedAppRole { mount, role, wrapping_token, .. })) => {
+                check_place(mount, role.as_ref(), &path)?;
+                // It was asked once, and need not be again.
+                *role = None;
+                unwrap_secret_id(wrapping_token.clone()).map(Errand::Ask)
             }
             (Gain::SecretId(secret_id), Some(Credential::WrappedAppRole { mount, role_id, .. })) => {
                 let (mount, role_id) = (mount.clone(), role_id.clone());
@@ -205,6 +204,11 @@ impl Tokens {
             }
             _ => self.errand(None),
         }
+    }
+
+    /// Whether this is the request that takes the secret id out, the only one on the way that is not sent twice.
+    pub fn unwraps(&self, spec: &Spec) -> bool {
+        matches!(self.credential, Some(Credential::WrappedAppRole { .. })) && spec.replay == Replay::Unsafe
     }
 
     /// An answer that held the secret id did not arrive.
@@ -233,6 +237,8 @@ impl Tokens {
     }
 
     fn take_off(&mut self, now: Duration) -> Ticket {
+        // Whoever led the one before was held up, perhaps with the secret id on its way to him.
+        self.unwrapping_lost |= self.flight.is_some();
         self.flights += 1;
         let ticket = Ticket::LogIn(self.flights);
         self.flight = Some(Flight { ticket, lease_until: now.saturating_add(FLIGHT_LEASE) });
