@@ -1,5 +1,4 @@
-//! Every way to a token against a real server of each version, and against the dev server as far as its model goes;
-//! leases of a real database.
+//! Every way to a token against a real server of each version, and against the dev server as far as its model goes.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,15 +19,12 @@ use baokit::{Builder, Client, Code, Credential, ReadOptions, SecretValue};
 use baokit_devserver::DevServer;
 use baokit_openbao::{Server, Version};
 use keys::{Certificates, Signer, reviewer};
-use rotate_postgres::Postgres;
 use serde_json::{Value, json};
-use tokio_postgres::NoTls;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const URI: &str = "openbao+kv2://secret/app/api#token";
 const POLICY: &str = r#"
 path "secret/*" { capabilities = ["create", "update", "read", "list"] }
-path "database/creds/app" { capabilities = ["read"] }
 "#;
 
 fn code<T: std::fmt::Debug>(result: baokit::Result<T>) -> Code {
@@ -310,61 +306,6 @@ async fn inline(url: &str) {
     }
 }
 
-async fn leases(version: Version) {
-    let server = Server::start(version).unwrap();
-    let admin = admin(server.url()).await;
-    let postgres = Postgres::start().await.unwrap();
-    admin.sys().enable_mount("database", &MountConfig::new("database")).await.unwrap();
-    let address = format!(
-        "postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{}/postgres?sslmode=disable",
-        postgres.port()
-    );
-    let config = json!({
-        "plugin_name": "postgresql-database-plugin",
-        "allowed_roles": "app",
-        "connection_url": address,
-        "username": postgres.admin().get_user().unwrap(),
-        "password": std::str::from_utf8(postgres.admin().get_password().unwrap()).unwrap(),
-    });
-    put(&admin, "database/config/db", config).await;
-    let statement = r#"CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'"#;
-    let role = json!({"db_name": "db", "creation_statements": statement, "default_ttl": "100s", "max_ttl": "1000s"});
-    put(&admin, "database/roles/app", role).await;
-
-    let user = admin.request("GET", "database/creds/app", None).await.unwrap();
-    let lease = user.lease_id().unwrap().to_owned();
-    assert!(lease.starts_with("database/creds/app/"), "{lease}");
-    assert_eq!((user.lease_duration(), user.is_renewable()), (100, true));
-    let mut login = postgres.admin().clone();
-    login.user(user.expose()["data"]["username"].as_str().unwrap());
-    login.password(user.expose()["data"]["password"].as_str().unwrap());
-    assert!(login.connect(NoTls).await.is_ok());
-
-    let info = admin.sys().lookup_lease(&lease).await.unwrap();
-    assert_eq!((info.id.as_str(), info.renewable, info.last_renewal), (lease.as_str(), true, None));
-    assert!((90..=100).contains(&info.ttl), "{}", info.ttl);
-    let longer = admin.sys().renew_lease(&lease, Some(Duration::from_secs(500))).await.unwrap();
-    assert_eq!((longer.lease_id.as_str(), longer.lease_duration, longer.renewable), (lease.as_str(), 500, true));
-    assert_eq!(admin.sys().renew_lease(&lease, None).await.unwrap().lease_duration, 100);
-
-    admin.sys().revoke_lease(&lease).await.unwrap();
-    for _ in 0..500 {
-        if login.connect(NoTls).await.is_err() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(login.connect(NoTls).await.is_err(), "the user is gone");
-    assert_eq!(code(admin.sys().lookup_lease(&lease).await), Code::NotFound);
-    assert_eq!(code(admin.sys().renew_lease(&lease, None).await), Code::NotFound);
-    admin.sys().revoke_lease(&lease).await.unwrap();
-
-    let secret = admin.request("GET", "secret/data/app/api", None).await.unwrap();
-    assert_eq!((secret.lease_id(), secret.lease_duration(), secret.is_renewable()), (None, 0, false));
-    let stranger = builder(server.url()).token("nonsense").build().unwrap();
-    assert_eq!(code(stranger.sys().renew_lease(&lease, None).await), Code::AuthenticationFailed);
-}
-
 /// One server for each expectation, so that none sees what another set up.
 macro_rules! on_each {
     ($($name:ident: $work:ident on $version:expr;)+) => {
@@ -399,16 +340,6 @@ async fn certificate_on_2_7_2() {
 #[tokio::test]
 async fn certificate_on_2_6_2() {
     certificate(Version::V2_6_2).await;
-}
-
-#[tokio::test]
-async fn leases_on_2_7_2() {
-    leases(Version::V2_7_2).await;
-}
-
-#[tokio::test]
-async fn leases_on_2_6_2() {
-    leases(Version::V2_6_2).await;
 }
 
 #[tokio::test]
