@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baokit_core::{Result, Version};
+use futures_util::Stream;
+use futures_util::stream::try_unfold;
 
 use crate::host::NativeHost;
 
@@ -39,6 +41,28 @@ impl Watch {
     /// called again after that.
     pub async fn next(&mut self) -> Result<Version> {
         self.core.next_version(&mut self.watch).await
+    }
+
+    /// The versions as a stream, which ends with the first error only.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder()
+    /// #     .url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// use std::pin::pin;
+    ///
+    /// use futures_util::TryStreamExt;
+    ///
+    /// client.write("openbao+kv2://secret/app#token", "first").await?;
+    /// let mut versions = pin!(client.watch("openbao+kv2://secret/app")?.into_stream());
+    /// assert_eq!(versions.try_next().await?.map(|version| version.version()), Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_stream(self) -> impl Stream<Item = Result<Version>> + Send + use<> {
+        try_unfold(self, |mut watch| async move { Ok(Some((watch.next().await?, watch))) })
     }
 }
 
