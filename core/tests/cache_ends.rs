@@ -15,7 +15,7 @@ use kept::{
     Answer, LATER, MS, PINNED, Reading, STALE, TTL, URI, WHOLE, cached, client, code, is_read, pass, read, read_for,
     reads, told, version,
 };
-use scenario::{EPOCH, Reply, SECOND, World, errors, gone, holding, no_right, nothing, secret, written};
+use scenario::{EPOCH, Reply, SECOND, World, errors, gone, holding, nothing, secret, written};
 
 #[test]
 fn one_partition_is_not_served_what_was_read_for_another() {
@@ -314,6 +314,7 @@ fn settings_beyond_their_limits_are_refused_by_name() {
 #[cfg(feature = "broken-rules")]
 mod broken {
     use super::*;
+    use crate::scenario::no_right;
     use baokit_core::Rule;
 
     #[test]
