@@ -243,7 +243,8 @@ impl Exchange {
         input: Input,
         then: fn(&mut Self, &mut Session, Duration, Box<LogIn>, Way) -> Step,
     ) -> Step {
-        if !session.tokens.keep(login.ticket, now) && !login.is_irreplaceable(session, &input) {
+        if !session.tokens.keep(login.ticket, now) {
+            login.keep_what_it_gained(session, now, input);
             return self.begin(session, now);
         }
         let way = login.step(session, now, &mut self.attempt, input);

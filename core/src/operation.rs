@@ -217,6 +217,19 @@ impl Drop for Changes<'_> {
     }
 }
 
+/// A change of which it is not known what it concerns: everything, when it is over, however it ended.
+#[cfg(feature = "cache")]
+struct ChangesAll<'a>(Option<&'a Shared>);
+
+#[cfg(feature = "cache")]
+impl Drop for ChangesAll<'_> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0 {
+            shared.with(|session| session.cache.clear());
+        }
+    }
+}
+
 #[cfg(not(feature = "cache"))]
 struct Changes;
 
@@ -243,6 +256,8 @@ impl<H: Host> Operation<'_, H> {
         call: Call<T>,
         conclude: impl FnOnce(T, Option<Generation>) -> Result<U>,
     ) -> Result<U> {
+        #[cfg(feature = "cache")]
+        let _changes = self.changes_all(&call.spec);
         let (answer, exchange) = self.carry_out_or_strongly(&call.spec).await?;
         let result = call.read(answer).and_then(|value| conclude(value, exchange.generation()));
         result.map_err(|error| self.place(&exchange, error))
@@ -293,6 +308,14 @@ impl<H: Host> Operation<'_, H> {
     #[cfg(feature = "cache")]
     fn changes(&self, at: Address<'_>) -> Changes<'_> {
         Changes { shared: &self.client.shared, key: at.key() }
+    }
+
+    /// The same of a call that names no secret, such as one that takes a mount away. Tokens come and go without
+    /// changing secrets.
+    #[cfg(feature = "cache")]
+    fn changes_all(&self, spec: &Spec) -> ChangesAll<'_> {
+        let is_change = spec.method != Method::Get && !spec.path().starts_with("auth/token/");
+        ChangesAll(is_change.then_some(&self.client.shared))
     }
 
     /// Nothing is kept.

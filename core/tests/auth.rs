@@ -390,3 +390,32 @@ fn what_can_not_be_a_credential_is_refused_when_the_settings_are_made() {
     assert_eq!(Credential::user_pass("a/b", "p").unwrap_err().code(), Code::IllegalSegment);
     assert!(matches!(jwt("/x"), Credential::Jwt { jwt: JwtSource::File(_), .. }));
 }
+
+#[test]
+fn a_leader_that_is_late_with_the_secret_id_leaves_the_log_in_to_the_one_that_took_over() {
+    let (spent, mut log_ins) = (std::cell::Cell::new(false), 0);
+    let world = World::new(move |seen| match seen.target.as_str() {
+        "/v1/sys/wrapping/unwrap" if spent.replace(true) => {
+            scenario::errors(400, "wrapping token is not valid or does not exist")
+        }
+        "/v1/sys/wrapping/unwrap" => scenario::json(200, r#"{"data":{"secret_id":"unwrapped"}}"#),
+        "/v1/auth/approle/login" => {
+            // It may be used once.
+            log_ins += 1;
+            if log_ins > 1 { scenario::errors(400, "invalid role or secret ID") } else { scenario::logged_in(1, 3600) }
+        }
+        _ => scenario::secret(1),
+    });
+    let credential = Credential::wrapped_app_role("role", scenario::CANARY_WRAP, None).unwrap();
+    let client = world.client(World::settings(1).credential(credential));
+    let uri = "openbao+kv2://secret/app";
+    let mut first = Box::pin(client.read(uri));
+    world.poll_once(&mut first);
+    // Nobody polls it for longer than a flight's lease.
+    world.run(baokit_core::Host::sleep(&world, 7 * scenario::SECOND));
+    let mut second = Box::pin(client.read(uri));
+    world.poll_once(&mut second);
+    let both = world.run_all([first, second]);
+    assert!(both.iter().all(Result::is_ok), "{both:?}");
+    assert_eq!(world.targets().iter().filter(|target| target.ends_with("/login")).count(), 1);
+}

@@ -13,9 +13,9 @@ use baokit_core::config::CacheConfig;
 use baokit_core::{Code, Host, Partition, ReadOptions, Result, SecretValue};
 use kept::{
     Answer, LATER, MS, PINNED, Reading, STALE, TTL, URI, WHOLE, cached, client, code, is_read, pass, read, read_for,
-    reads, told, version,
+    reads, told, unreachable, version,
 };
-use scenario::{EPOCH, Reply, SECOND, World, errors, gone, holding, nothing, secret, written};
+use scenario::{EPOCH, Reply, SECOND, World, errors, gone, holding, json, nothing, secret, written};
 
 #[test]
 fn one_partition_is_not_served_what_was_read_for_another() {
@@ -160,6 +160,72 @@ fn a_secret_that_is_gone_ends_all_entries_of_the_path_and_is_not_served_for_an_e
             assert_eq!(client.cache_metrics().entries, 0, "{result:?}");
         }
     }
+}
+
+#[test]
+fn a_token_that_is_refused_ends_all_entries_and_nothing_is_served_for_a_later_error() {
+    let (world, says) = told(|| secret(1));
+    let client = world.client(cached(CacheConfig::new(TTL).stale_if_error(STALE)));
+    read(&world, &client, URI).unwrap();
+    says.set(|| errors(403, "permission denied"));
+    pass(&world, TTL + SECOND);
+    assert_eq!(code(&read(&world, &client, URI)), Code::AuthenticationFailed);
+    says.set(unreachable);
+    assert_eq!(code(&read(&world, &client, URI)), Code::ServerUnreachable);
+}
+
+#[test]
+fn what_is_changed_by_calls_that_name_no_secret_ends_all_entries() {
+    let (world, _) = told(|| secret(1));
+    let client = client(&world);
+    for _ in 0..2 {
+        read(&world, &client, URI).unwrap();
+    }
+    assert_eq!(reads(&world), 1);
+    world.run(client.request("POST", "secret/data/app", None)).unwrap();
+    read(&world, &client, URI).unwrap();
+    world.run(client.sys().disable_mount("secret")).unwrap();
+    read(&world, &client, URI).unwrap();
+    assert_eq!(reads(&world), 3);
+}
+
+#[test]
+fn a_version_that_the_metadata_shows_to_be_gone_is_not_served() {
+    let metadata = |gone: &str, destroyed: bool| {
+        let version = |created: &str, deleted: &str, destroyed: bool| {
+            format!(r#"{{"created_time":"{created}","deletion_time":"{deleted}","destroyed":{destroyed}}}"#)
+        };
+        let versions = format!(r#"{{"1":{},"2":{}}}"#, version(EPOCH, "", destroyed), version(LATER, gone, false));
+        let about = r#""current_version":2,"current_metadata_version":0,"custom_metadata":null"#;
+        json(200, format!(r#"{{"data":{{{about},"versions":{versions}}}}}"#))
+    };
+    for (uri, deleted, destroyed) in [(PINNED, "", true), (URI, LATER, false)] {
+        let world = World::new(move |seen| match seen.target.contains("/metadata/") {
+            true => metadata(deleted, destroyed),
+            false if seen.target.contains("version=1") => secret(1),
+            false => holding(2, "new", LATER),
+        });
+        let client = client(&world);
+        read(&world, &client, uri).unwrap();
+        world.run(client.versions(WHOLE)).unwrap();
+        let before = reads(&world);
+        read(&world, &client, uri).unwrap();
+        assert_eq!(reads(&world), before + 1, "{uri}");
+    }
+}
+
+#[test]
+fn a_secret_that_is_too_large_leaves_the_others_where_they_are() {
+    let world = World::new(|seen| match seen.target.contains("big") {
+        true => holding(1, &"x".repeat(200_000), EPOCH),
+        false => secret(1),
+    });
+    let client = world.client(cached(CacheConfig::new(TTL).max_bytes(100_000)));
+    for name in 0..20 {
+        read(&world, &client, &format!("openbao+kv2://secret/s{name}")).unwrap();
+    }
+    read(&world, &client, "openbao+kv2://secret/big").unwrap();
+    assert_eq!(client.cache_metrics().entries, 20);
 }
 
 #[test]

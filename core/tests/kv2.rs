@@ -464,3 +464,44 @@ fn what_can_be_known_to_be_wrong_is_told_before_anything_is_sent() {
     assert_eq!(told(client.kv2_list("secret", "a//b").map(drop)), Code::IllegalSegment);
     assert!(world.seen().is_empty());
 }
+
+#[test]
+fn of_several_versions_each_is_looked_at_before_it_counts_as_done() {
+    // A node that is behind answers and does nothing.
+    let world = World::wrapping(|seen| match seen.method {
+        Method::Post if seen.target.starts_with("/v1/secret/") => scenario::json(204, ""),
+        _ if seen.target.contains("version=100") => scenario::nothing(),
+        _ => scenario::secret(3),
+    });
+    let client = world.client(World::settings(2).deadline(5 * scenario::SECOND));
+    let error = world.run(client.kv2_destroy("secret", "app", &[3, 100])).unwrap_err();
+    assert_eq!(error.code(), Code::Indeterminate);
+
+    // The answer to an undeletion is lost, and another client brought one of the two back.
+    let lost = std::rc::Rc::new(std::cell::Cell::new(false));
+    let is_lost = lost.clone();
+    let world = World::wrapping(move |seen| match seen.method {
+        Method::Post if seen.target.starts_with("/v1/secret/") => {
+            is_lost.set(true);
+            scenario::Reply::Fail(baokit_core::http::FailureKind::AfterSend)
+        }
+        _ if is_lost.get() && seen.target.contains("version=2") => scenario::secret(2),
+        _ if seen.target.contains("version=2") => scenario::gone(2),
+        _ => scenario::gone(3),
+    });
+    let client = world.client(World::settings(2));
+    for version in [2, 3] {
+        world.run(client.kv2_read("secret", "app", Some(version), baokit_core::ReadOptions::new())).unwrap_err();
+    }
+    let error = world.run(client.kv2_undelete("secret", "app", &[2, 3])).unwrap_err();
+    assert_eq!(error.code(), Code::Indeterminate);
+}
+
+#[test]
+fn a_time_that_openbao_can_not_count_is_refused_before_anything_is_sent() {
+    let world = World::new(|_| scenario::json(204, ""));
+    let client = world.client(World::settings(1));
+    let change = baokit_core::MetadataChange::new().delete_version_after(std::time::Duration::MAX);
+    let error = world.run(client.kv2_write_metadata("secret", "app", &change, None)).unwrap_err();
+    assert_eq!((error.code(), world.seen().len()), (Code::RequestRejected, 0), "{error}");
+}

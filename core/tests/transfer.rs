@@ -185,3 +185,22 @@ fn a_uri_that_is_not_what_the_operation_takes_is_refused_before_anything_is_sent
     }
     assert!(world.seen().is_empty());
 }
+
+#[test]
+fn a_source_that_is_made_anew_during_a_move_keeps_its_version() {
+    let copied = std::rc::Rc::new(std::cell::Cell::new(false));
+    let is_copied = copied.clone();
+    let world = World::wrapping(move |seen| match seen.method {
+        Method::Post if seen.target.contains("/data/to") => {
+            is_copied.set(true);
+            scenario::written(1)
+        }
+        Method::Post if seen.target.starts_with("/v1/secret/") => scenario::json(204, ""),
+        _ if is_copied.get() => scenario::holding(1, "another", "2026-03-01T00:00:00Z"),
+        _ => scenario::secret(1),
+    });
+    let client = world.client(World::settings(1).deadline(3 * scenario::SECOND));
+    let error = world.run(client.move_to("openbao+kv2://secret/from", "openbao+kv2://secret/to", false)).unwrap_err();
+    assert_eq!(error.code(), Code::CasConflict, "{error}");
+    assert!(!world.targets().iter().any(|target| target.contains("/delete/")), "nothing was deleted");
+}

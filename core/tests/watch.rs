@@ -240,6 +240,21 @@ fn who_begins_to_watch_is_told_what_is_there_now_and_never_less_than_the_client_
 }
 
 #[test]
+fn a_server_that_shows_less_than_was_seen_is_not_asked_more_than_once_a_second() {
+    let odd = r#"{"data":{"current_version":5,"current_metadata_version":0,"custom_metadata":null,"versions":{}}}"#;
+    let world = World::new(move |_| json(200, odd));
+    let client = world.client(World::settings(1));
+    let mut watch = client.watch(URI).unwrap();
+    let mut look = Box::pin(client.next_version(&mut watch));
+    let mut rest = Box::pin(world.sleep(20 * SECOND));
+    world.run(std::future::poll_fn(|context| {
+        assert!(look.as_mut().poll(context).is_pending());
+        rest.as_mut().poll(context)
+    }));
+    assert!(world.seen().len() <= 21, "{} looks in 20 s", world.seen().len());
+}
+
+#[test]
 fn closing_the_client_ends_all_watching() {
     for isolated in [false, true] {
         let server = |_: &scenario::Seen| newest(1, EPOCH);

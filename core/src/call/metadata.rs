@@ -275,6 +275,10 @@ impl MetadataChange {
         if self.custom.as_ref().is_some_and(|custom| custom.len() > MAX_KEYS) {
             return refused(format!("custom_metadata has more than {MAX_KEYS} keys"));
         }
+        // OpenBao counts it in nanoseconds, and takes what is too long for never.
+        if self.delete_version_after.is_some_and(|time| i64::try_from(time.as_nanos()).is_err()) {
+            return refused("delete_version_after is longer than 292 years".to_owned());
+        }
         for (place, (key, value)) in (1..).zip(custom) {
             if !(1..=MAX_KEY_BYTES).contains(&key.len()) {
                 let length = key.len();
@@ -377,7 +381,7 @@ impl fmt::Debug for MetadataChange {
 
 /// As OpenBao counts them, rounded up: a moment is not for ever.
 fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 #[cfg(test)]

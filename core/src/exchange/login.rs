@@ -87,6 +87,8 @@ impl LogIn {
                 let (unwraps, in_doubt) = (session.tokens.unwraps(&call.spec), attempt.in_doubt());
                 match gain {
                     Err(error) if unwraps => Err(not_unwrapped(session, error, in_doubt)),
+                    // Another had the secret id meanwhile: what was wrapped is there.
+                    Err(error) if error.code() == Code::WrappingTokenSpent => session.tokens.unwrapped().ok_or(error),
                     gain => gain.and_then(|gain| session.tokens.gained(gain)),
                 }
             }
@@ -107,9 +109,16 @@ impl LogIn {
         session.tokens.abandon(self.ticket);
     }
 
-    /// Whether this input is an answer that can't be had again, whoever leads the flight by now.
-    pub fn is_irreplaceable(&self, session: &Session, input: &Input) -> bool {
-        matches!((&self.stage, input), (Stage::Asking(call, _), Input::Response(_)) if session.tokens.unwraps(&call.spec))
+    /// Another leads the flight by now. An answer that can't be had again counts all the same; the log-in that
+    /// it was for is the other's.
+    pub fn keep_what_it_gained(&mut self, session: &mut Session, now: Duration, input: Input) {
+        if let (Stage::Asking(call, attempt), Input::Response(_)) = (&mut self.stage, &input)
+            && session.tokens.unwraps(&call.spec)
+            && let Progress::Done(Ok(answer)) = attempt.step(session, now, input)
+            && let Ok(gain) = call.read(answer)
+        {
+            let _ = session.tokens.gained(gain);
+        }
     }
 }
 

@@ -118,6 +118,8 @@ impl<H: Host> Operation<'_, H> {
                 Ok(_) => session.cache.gone(&key, pin, &self.leads),
                 Err(error) if error.code() == Code::PermissionDenied => session.cache.refused(&key, &self.leads),
                 Err(error) if error.code() == Code::MountNotFound => session.cache.gone(&key, None, &self.leads),
+                // All were read with the token that is refused now.
+                Err(error) if error.code() == Code::AuthenticationFailed => session.cache.clear(),
                 Err(_) => {}
             });
         }
@@ -127,7 +129,11 @@ impl<H: Host> Operation<'_, H> {
     /// Reads the versions of a secret; none where there is no such secret.
     pub(super) async fn metadata(&self, at: Address<'_>, options: ReadOptions) -> Result<(Option<Versions>, Exchange)> {
         match self.look(&at.key(), None, kv2::metadata(at), options).await? {
-            (Shown::Metadata(versions), exchange) => Ok((versions, exchange)),
+            (Shown::Metadata(versions), exchange) => {
+                #[cfg(feature = "cache")]
+                self.session(|session| session.cache.shown(&at.key(), versions.as_ref(), &self.leads));
+                Ok((versions, exchange))
+            }
             (Shown::Data(_), exchange) => Ok((None, exchange)),
         }
     }
@@ -140,7 +146,13 @@ impl<H: Host> Operation<'_, H> {
 
     /// Reads the whole metadata of a secret; none where there is no such secret.
     pub(super) async fn details(&self, at: Address<'_>, options: ReadOptions) -> Result<(Option<Metadata>, Exchange)> {
-        self.look(&at.key(), None, metadata::details(at), options).await
+        let (metadata, exchange) = self.look(&at.key(), None, metadata::details(at), options).await?;
+        #[cfg(feature = "cache")]
+        self.session(|session| {
+            let versions = metadata.as_ref().map(Metadata::versions);
+            session.cache.shown(&at.key(), versions, &self.leads);
+        });
+        Ok((metadata, exchange))
     }
 
     /// Reads the whole metadata of a secret that must be there.

@@ -184,18 +184,22 @@ impl<H: Host> Operation<'_, H> {
         Ok(written)
     }
 
-    /// Undeletes these versions. A lost answer counts as a success where one that was seen to be gone is there
-    /// again: it was undeleted, by this or by another.
+    /// Undeletes these versions. A lost answer counts as a success where all are there, and one that was seen to be
+    /// gone is among them: it was undeleted, by this or by another.
     pub(super) async fn undelete(&self, at: Address<'_>, versions: &[u64]) -> Result<()> {
         let floor = self.session(|session| session.floors.at(&at.key()));
         match self.change_versions(at, Fate::Undelete, versions).await {
             Err(error) if error.code() == Code::Indeterminate => {
-                let Some(gone) = versions.iter().find(|version| floor.is_gone(**version)) else { return Err(error) };
-                // The strong read has settled the floor.
-                match self.strong_version(at, Some(*gone)).await {
-                    Ok(Held::Data(_)) => Ok(()),
-                    _ => Err(error),
+                if !versions.iter().any(|version| floor.is_gone(*version)) {
+                    return Err(error);
                 }
+                for version in versions {
+                    // The strong read settles the floor as well.
+                    if !matches!(self.strong_version(at, Some(*version)).await, Ok(Held::Data(_))) {
+                        return Err(error);
+                    }
+                }
+                Ok(())
             }
             result => result,
         }
@@ -206,6 +210,17 @@ impl<H: Host> Operation<'_, H> {
     /// A node that is behind answers the change of what it does not know with a success, and does nothing.
     /// Where the servers don't say how far they are, a strong read looks whether it was done.
     pub(super) async fn change_versions(&self, at: Address<'_>, fate: Fate, versions: &[u64]) -> Result<()> {
+        self.change_versions_of(at, fate, versions, None).await
+    }
+
+    /// The same of versions that were written at this time, where that is known.
+    pub(super) async fn change_versions_of(
+        &self,
+        at: Address<'_>,
+        fate: Fate,
+        versions: &[u64],
+        created: Option<u64>,
+    ) -> Result<()> {
         let _changes = self.changes(at);
         let before = self.session(|session| session.floors.at(&at.key()).version);
         let call = match versions {
@@ -218,9 +233,13 @@ impl<H: Host> Operation<'_, H> {
             return Ok(());
         }
         loop {
-            let version = match self.strong_version(at, versions.iter().max().copied()).await {
-                Ok(held) if fate.is_done(&held) => return Ok(()),
-                Ok(held) => held.version(),
+            let version = match self.first_undone(at, fate, versions).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(held)) if created.is_some() && held.sighting().created != created => {
+                    let error = Error::new(Code::Indeterminate).about(at.key());
+                    return Err(self.place(&exchange, error.because("the secret was made anew meanwhile")));
+                }
+                Ok(Some(held)) => held.version(),
                 // Who may do this and not read has to take the server's word.
                 Err(error) if error.code() == Code::PermissionDenied => return Ok(()),
                 Err(error) => return Err(error.into_indeterminate()),
@@ -242,6 +261,18 @@ impl<H: Host> Operation<'_, H> {
             let call = kv2::change_versions(at, fate, if versions.is_empty() { &newest } else { versions })?;
             exchange = self.once(&call).await.map_err(Error::into_indeterminate)?.1;
         }
+    }
+
+    /// The first of these versions, or the newest where none is named, that it was not done to.
+    async fn first_undone(&self, at: Address<'_>, fate: Fate, versions: &[u64]) -> Result<Option<Held>> {
+        let named = versions.iter().rev().copied().map(Some);
+        for version in named.chain(versions.is_empty().then_some(None)) {
+            let held = self.strong_version(at, version).await?;
+            if !fate.is_done(&held) {
+                return Ok(Some(held));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a deletion of the newest version, which is this one now, may have hit the one before it.

@@ -329,5 +329,5 @@ impl<'a, H: Host> Sys<'a, H> {
 
 /// Whole seconds, as OpenBao counts them, rounded up: a moment is not for ever.
 fn seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::secrets::{WRITE_ROUNDS, present};
 use super::{Client, Operation, ReadOptions};
-use crate::call::kv2::{Address, Fate};
+use crate::call::kv2::{Address, Fate, Held};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::uri::SecretUri;
@@ -43,12 +43,13 @@ impl<H: Host> Client<H> {
         let (from, to) = (self.whole(from)?, self.unpinned(to)?);
         let (from, to) = (from.uri(), to.uri());
         check_apart(from, to)?;
-        self.begin().await?.copy(from, to, overwrite).await
+        Ok(self.begin().await?.copy(from, to, overwrite).await?.0)
     }
 
     /// Moves the data of a secret's newest version to another path: [`Client::copy`], and then a deletion of the
     /// version that was copied. Its older versions and its metadata stay, and undelete brings it back; a version
-    /// that another writer adds to the source meanwhile is not deleted.
+    /// that another writer adds to the source meanwhile is not deleted. Nor is one of a source that was made anew
+    /// meanwhile, as far as a look right before the deletion can tell: OpenBao deletes by number alone.
     ///
     /// A move that fails half-way leaves the source. Where the copy was made and the deletion failed, the error
     /// says so: delete the source's version then, or move again with `overwrite`.
@@ -62,8 +63,8 @@ impl<H: Host> Client<H> {
         let (from, to) = (from.uri(), to.uri());
         check_apart(from, to)?;
         let operation = self.begin().await?;
-        let copied = operation.copy(from, to, overwrite).await?;
-        let deleted = operation.change_versions(Address::of(from), Fate::Delete, &[copied.source_version]).await;
+        let (copied, created) = operation.copy(from, to, overwrite).await?;
+        let deleted = operation.delete_copied(from, copied.source_version, created).await;
         deleted.map(|()| copied.clone()).map_err(|error| {
             let Copied { source_version, new_version, .. } = copied;
             let code = error.code();
@@ -85,13 +86,30 @@ fn check_apart(from: &SecretUri, to: &SecretUri) -> Result<()> {
 }
 
 impl<H: Host> Operation<'_, H> {
-    async fn copy(&self, from: &SecretUri, to: &SecretUri, overwrite: bool) -> Result<Copied> {
+    /// Deletes the version that was copied, if it is still the one.
+    async fn delete_copied(&self, from: &SecretUri, version: u64, created: Option<u64>) -> Result<()> {
+        let at = Address::of(from);
+        let (held, exchange) = self.held(at, Some(version), ReadOptions::new().strong()).await?;
+        match held {
+            Held::Data(_) if held.sighting().created != created => {
+                let reason = "the source was made anew meanwhile";
+                Err(self.place(&exchange, Error::new(Code::CasConflict).about(at.key()).because(reason)))
+            }
+            Held::Data(_) => self.change_versions_of(at, Fate::Delete, &[version], created).await,
+            // Another deleted it.
+            Held::Deleted { .. } | Held::Destroyed { .. } | Held::Nothing => Ok(()),
+        }
+    }
+
+    /// The copy, and when the version that was copied was written.
+    async fn copy(&self, from: &SecretUri, to: &SecretUri, overwrite: bool) -> Result<(Copied, Option<u64>)> {
         let pin = from.version().map(u64::from);
         let (held, exchange) = self.held(Address::of(from), pin, ReadOptions::new().strong()).await?;
+        let created = held.sighting().created;
         let source = present(held, from, pin).map_err(|error| self.place(&exchange, error))?;
         let (source_version, at) = (source.version(), Address::of(to));
         let data = source.into_value();
-        let copied = |old_version, new_version| Copied { source_version, old_version, new_version };
+        let copied = |old_version, new_version| (Copied { source_version, old_version, new_version }, created);
         if !overwrite {
             let written = self.write_after(at, &data, 0, None).await?;
             return Ok(copied(0, written.version()));

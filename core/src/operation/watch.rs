@@ -151,7 +151,10 @@ impl<H: Host> Client<H> {
     /// Waits so long, or until there is something to do: another who watches more closely may look before.
     async fn pass(&self, wait: Duration, watch: &Watch, joined: bool) {
         if self.host.wakes_across_tasks() {
-            let has_moved = |session: &Session| session.watches.has_moved(&watch.key, watch.heard, joined);
+            let has_moved = |session: &Session| {
+                let seen = session.floors.at(&watch.key).version;
+                session.watches.has_moved(&watch.key, watch.heard, seen, joined)
+            };
             within(&self.host, wait, self.shared.until(has_moved)).await;
         } else {
             self.host.sleep(wait.min(SHORTEST)).await;

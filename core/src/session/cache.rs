@@ -21,6 +21,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::floors::Floor;
+use crate::call::kv2::{Version, Versions};
 use crate::config::CacheConfig;
 use crate::error::Error;
 pub(crate) use flight::Flight;
@@ -187,6 +188,10 @@ impl Cache {
         // Before it is over, or a follower could look too early.
         flight.land(secret.clone());
         let Some(number) = self.leave(flight) else { return };
+        if secret.weight() > config.max_bytes {
+            // It would drive all others out, and leave itself.
+            return self.drop_entry(number);
+        }
         let thousandths = 800 + u32::try_from(jitter % 150).unwrap_or_default();
         let refresh_from = fetched.saturating_add(config.ttl.saturating_mul(thousandths) / 1000);
         let before = self.store.put(number, secret.clone(), fetched, refresh_from);
@@ -242,7 +247,12 @@ impl Cache {
         if served.is_none() {
             flight.fail(error.clone(), until);
         }
+        let number = flight.slot;
         self.abandon(flight);
+        if !error.is_retryable() && self.store.get(number).is_some_and(|slot| slot.kept.is_some()) {
+            // A refusal is not overruled by what was read before.
+            self.drop_entry(number);
+        }
         served
     }
 
@@ -278,6 +288,19 @@ impl Cache {
     /// There is no such secret, or no such version.
     pub fn gone(&mut self, path: &str, pin: Option<u64>, by: &Leads) {
         self.end_where(path, by, |slot| pin.is_none_or(|pin| slot.pin == pin));
+    }
+
+    /// The metadata of a path shows this; none where there is no such secret. A version that is deleted, or
+    /// will be, is read anew.
+    pub fn shown(&mut self, path: &str, versions: Option<&Versions>, by: &Leads) {
+        let Some(versions) = versions else { return self.gone(path, None, by) };
+        let is_gone = |version: &&Version| version.is_destroyed() || version.deletion_time().is_some();
+        for version in versions.versions().iter().filter(is_gone).map(Version::version) {
+            self.gone(path, Some(version), by);
+            if version == versions.current_version() {
+                self.end_where(path, by, |slot| slot.pin == 0);
+            }
+        }
     }
 
     /// For whom `by` reads, the path may not be read.

@@ -206,6 +206,12 @@ impl Tokens {
         }
     }
 
+    /// What comes next where the secret id was unwrapped by another flight.
+    pub fn unwrapped(&self) -> Option<Errand> {
+        let is_wrapped = matches!(self.credential, Some(Credential::WrappedAppRole { .. }) | None);
+        self.errand(None).ok().filter(|_| !is_wrapped)
+    }
+
     /// Whether this is the request that takes the secret id out, the only one on the way that is not sent twice.
     pub fn unwraps(&self, spec: &Spec) -> bool {
         matches!(self.credential, Some(Credential::WrappedAppRole { .. })) && spec.replay == Replay::Unsafe

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::call::kv2::Version;
 
+/// How soon to look again where a look showed less than the client has seen.
+const SOONEST: Duration = Duration::from_secs(1);
+
 /// How many looks long a secret that nobody asks about is remembered.
 const IDLE_LOOKS: u32 = 8;
 
@@ -82,14 +85,13 @@ impl Watches {
         watched.until = watched.until.max(until);
         // Who watches more closely than the one that looked last does not wait as long.
         let mut next = watched.next.min(watched.last.saturating_add(interval * 2));
-        let is_old = |glance: &Glance| glance.as_ref().map_or(0, Version::version) < seen;
         match &watched.glance {
             // Who has just come wants to know what is there now.
             Some((number, glance)) if *number > heard && (heard > 0 || now < next) => {
-                if !is_old(glance) {
+                if !is_old(glance, seen) {
                     return Turn::Hear(*number, glance.clone());
                 }
-                next = now;
+                next = watched.last.saturating_add(SOONEST);
             }
             _ => {}
         }
@@ -131,9 +133,10 @@ impl Watches {
     }
 
     /// Whether one who waits has something to hear or to do; or, where it waits for a look, that is over.
-    pub fn has_moved(&self, key: &str, heard: u64, joined: bool) -> bool {
+    pub fn has_moved(&self, key: &str, heard: u64, seen: u64, joined: bool) -> bool {
         self.list.iter().find(|watched| *watched.key == *key).is_none_or(|watched| {
-            let is_news = watched.glance.as_ref().is_some_and(|(number, _)| *number > heard);
+            let is_news =
+                watched.glance.as_ref().is_some_and(|(number, glance)| *number > heard && !is_old(glance, seen));
             is_news || (watched.flight.is_none() && (joined || watched.next.is_zero()))
         })
     }
@@ -142,6 +145,11 @@ impl Watches {
     pub fn take_moved(&mut self) -> bool {
         std::mem::take(&mut self.moved)
     }
+}
+
+/// Whether a look showed less than the client has seen.
+fn is_old(glance: &Glance, seen: u64) -> bool {
+    glance.as_ref().map_or(0, Version::version) < seen
 }
 
 #[cfg(test)]
@@ -163,12 +171,12 @@ mod tests {
         let mut watches = Watches::default();
         let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
         assert_eq!(turn(&mut watches, 0, 1), Turn::Join(5 * SECOND));
-        assert!(!watches.has_moved("s", 0, false));
+        assert!(!watches.has_moved("s", 0, 0, false));
         watches.looked(look, Some(None), SECOND, 11 * SECOND);
-        assert!(watches.has_moved("s", 0, false) && watches.take_moved());
+        assert!(watches.has_moved("s", 0, 0, false) && watches.take_moved());
         let Turn::Hear(number, None) = turn(&mut watches, 0, 2) else { panic!("it is told") };
         assert_eq!(turn(&mut watches, number, 2), Turn::Wait(11 * SECOND));
-        assert!(watches.has_moved("s", 0, true));
+        assert!(watches.has_moved("s", 0, 0, true));
         assert!(matches!(turn(&mut watches, number, 11), Turn::Look(_)));
     }
 
@@ -177,7 +185,7 @@ mod tests {
         let mut watches = Watches::default();
         let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
         watches.abandon(look);
-        assert!(watches.has_moved("s", 0, false));
+        assert!(watches.has_moved("s", 0, 0, false));
         let Turn::Look(second) = turn(&mut watches, 0, 0) else { panic!("the next looks") };
         assert!(matches!(turn(&mut watches, 0, 4), Turn::Join(..)));
         assert!(matches!(turn(&mut watches, 0, 5), Turn::Look(_)), "it took too long");
