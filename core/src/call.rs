@@ -12,6 +12,7 @@ pub(crate) mod object;
 pub(crate) mod sys;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -192,6 +193,11 @@ impl<T> Call<T> {
             if unknown && self.spec.replay != Replay::Idempotent { error.into_indeterminate() } else { error }
         })
     }
+}
+
+/// Whole seconds, as OpenBao counts them, rounded up: a moment is not for ever.
+pub(crate) fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 /// Any request that baokit does not model. The answer is the whole JSON document, null where the

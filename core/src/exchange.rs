@@ -37,7 +37,7 @@ use login::{LogIn, Way};
 
 /// Followers whose deadline comes so shortly after their leader's share its failure: a try of their
 /// own could not end, and all of them would make one.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// How long an operation waits for a renewal on the way, at most: its token is still good.
 const REFRESH_LIMIT: Duration = Duration::from_secs(2);

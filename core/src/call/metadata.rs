@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::kv2::{Address, Versions, another_engine, versions};
 use super::object::Object;
-use super::{Answer, Call, Replay, Spec};
+use super::{Answer, Call, Replay, Spec, whole_seconds};
 use crate::error::{Code, Error, Result};
 use crate::http::Method;
 
@@ -377,11 +377,6 @@ impl fmt::Debug for MetadataChange {
             .field("custom_metadata", &self.custom.as_ref().map(BTreeMap::len))
             .finish()
     }
-}
-
-/// As OpenBao counts them, rounded up: a moment is not for ever.
-fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 #[cfg(test)]

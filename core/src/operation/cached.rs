@@ -8,6 +8,7 @@ use super::secrets::no_such_key;
 use super::{Client, ReadOptions};
 use crate::drive::{Host, POLL, Shared, within};
 use crate::error::{Code, Error, Result};
+use crate::exchange::GRACE;
 use crate::rules::Rule;
 use crate::secret::Secret;
 use crate::session::cache::{CacheMetrics, Flight, Kept, Look, Partition, Want};
@@ -16,9 +17,6 @@ use crate::uri::tenant::Admitted;
 
 /// How long a read may take that has something to fall back on.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Followers whose deadline comes so shortly after their leader's share its failure; as for log-ins.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// What a read demands of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

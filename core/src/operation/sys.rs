@@ -14,10 +14,10 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Client;
-use crate::call::Call;
 use crate::call::sys::mounts::{self, Kind, Mount, MountConfig};
 use crate::call::sys::wrapping::{Wrapped, WrappingInfo};
 use crate::call::sys::{self, HaNode, Health, Initialization, InstalledVersion, Leader, SealStatus};
+use crate::call::{Call, whole_seconds};
 use crate::config::Origin;
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
@@ -288,7 +288,7 @@ impl<'a, H: Host> Sys<'a, H> {
             return Err(Error::new(Code::InvalidValue).because("a JSON object is wrapped, no other value"));
         }
         require_depth(&object, MAX_DEPTH)?;
-        self.run(sys::wrapping::wrap(&object, seconds(ttl))?).await
+        self.run(sys::wrapping::wrap(&object, whole_seconds(ttl))?).await
     }
 
     /// What a wrapping token says of itself. It is not used up.
@@ -325,9 +325,4 @@ impl<'a, H: Host> Sys<'a, H> {
         let token = token.into();
         self.run(sys::wrapping::unwrap(&token)?).await
     }
-}
-
-/// Whole seconds, as OpenBao counts them, rounded up: a moment is not for ever.
-fn seconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }

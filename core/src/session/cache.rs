@@ -170,8 +170,9 @@ impl Cache {
         Some(flight.slot)
     }
 
-    /// A flight brought this, which was asked for at `fetched`, while the floor of its path is there. It is asked for again after four fifths of
-    /// its time or somewhat later, as `jitter` wants, so that many clients don't do so at once.
+    /// A flight brought this, which was asked for at `fetched`, while the floor of its path is there. It is
+    /// asked for again after four fifths of its time or somewhat later, as `jitter` wants, so that many
+    /// clients don't do so at once.
     pub fn land(
         &mut self,
         flight: &Arc<Flight>,

@@ -1,5 +1,6 @@
 //! The retry quota of one client: what fails for one operation in ten thousand may be sent again at
-//! once, and as often as others are served; what fails for all must not double the load of a cluster that has too much of it already.
+//! once, and as often as others are served; what fails for all must not double the load of a cluster that
+//! has too much of it already.
 
 use std::time::Duration;
 

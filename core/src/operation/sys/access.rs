@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Sys, seconds};
+use super::Sys;
 use crate::call::sys::app_role::{self, Role, SecretId};
 use crate::call::sys::policies;
 use crate::call::sys::wrapping::Wrapped;
+use crate::call::whole_seconds;
 use crate::drive::Host;
 use crate::error::Result;
 use crate::secret::SecretValue;
@@ -139,7 +140,7 @@ impl<'a, H: Host> AppRole<'a, H> {
     /// # Errors
     /// As [`AppRole::secret_id`].
     pub async fn wrapped_secret_id(&self, name: &str, ttl: Duration) -> Result<Wrapped> {
-        self.sys.run(app_role::wrapped_secret_id(&self.mount, &ApiPath::parse(name)?, seconds(ttl))?).await
+        self.sys.run(app_role::wrapped_secret_id(&self.mount, &ApiPath::parse(name)?, whole_seconds(ttl))?).await
     }
 
     /// Ends a secret id, by its accessor.

@@ -4,8 +4,9 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
-use super::{Sys, seconds};
+use super::Sys;
 use crate::call::sys::leases::{self, Lease, LeaseInfo};
+use crate::call::whole_seconds;
 use crate::drive::Host;
 use crate::error::Result;
 use crate::secret::SecretValue;
@@ -20,7 +21,7 @@ impl<H: Host> Sys<'_, H> {
     /// [`Code::NotFound`](crate::Code::NotFound) where there is no such lease, or no more;
     /// [`Code::RequestRejected`](crate::Code::RequestRejected) where it can't be renewed, as those of tokens.
     pub async fn renew_lease(self, lease_id: &str, increment: Option<Duration>) -> Result<Lease> {
-        self.run(leases::renew(lease_id, increment.map(seconds))?).await
+        self.run(leases::renew(lease_id, increment.map(whole_seconds))?).await
     }
 
     /// Ends a lease, and with it what it stands for: the user of a database, say. The server does it after it has
