@@ -70,6 +70,19 @@ impl Client {
     ///
     /// End point: `POST mount/destroy/path`, sent again where its answer is lost: twice is the same as once.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// let uri = "openbao+kv2://secret/app/api";
+    /// client.write(uri, serde_json::json!({"token": "one"})).await?;
+    /// client.destroy(uri, &[1]).await?;
+    /// assert_eq!(client.read(uri).await.unwrap_err().code(), baokit::Code::SecretDestroyed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::undelete`].
     pub async fn destroy(&self, uri: impl AsRef<str>, versions: &[u64]) -> Result<()> {
@@ -79,6 +92,18 @@ impl Client {
     /// The metadata of a secret: its versions, settings and `custom_metadata`.
     ///
     /// End point: `GET mount/metadata/path`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # client.write("openbao+kv2://secret/app/api#token", "one").await?;
+    /// let metadata = client.metadata("openbao+kv2://secret/app/api").await?;
+    /// assert_eq!((metadata.versions().current_version(), metadata.max_versions()), (1, 0)); // 0: as the mount says
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`SecretNotFound`](crate::Code::SecretNotFound); [`PermissionDenied`](crate::Code::PermissionDenied);
@@ -116,6 +141,20 @@ impl Client {
     /// What lies in a folder (`openbao+kv2://secret/app/`), page by page. An empty folder is no error.
     ///
     /// End point: `LIST mount/metadata/folder`, with `after` and `limit`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # client.write("openbao+kv2://secret/app/api#token", "one").await?;
+    /// let mut pages = client.list("openbao+kv2://secret/app/")?.limit(100);
+    /// while let Some(names) = pages.next().await? {
+    ///     assert_eq!(names, ["api"]);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of a URI that is none, and [`TenantMountMismatch`](crate::Code::TenantMountMismatch); see
@@ -161,6 +200,20 @@ impl Client {
     /// check-and-set parameter, so that a lost answer can't become a second version.
     ///
     /// End points: `GET mount/data/path` of both (of the destination only with `overwrite`), `POST mount/data/path`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// let (from, to) = ("openbao+kv2://secret/app/api", "openbao+kv2://secret/app/spare");
+    /// client.write(from, serde_json::json!({"token": "one"})).await?;
+    /// let copied = client.copy(from, to, false).await?;
+    /// assert_eq!((copied.source_version, copied.old_version, copied.new_version), (1, 0, 1));
+    /// assert_eq!(client.copy(from, to, false).await.unwrap_err().code(), baokit::Code::CasConflict);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`Client::read`] about the source, those of [`Client::write`] about the destination;
