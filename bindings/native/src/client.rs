@@ -137,8 +137,8 @@ impl Client {
 
     /// Reads a secret as [`Client::read`] does, with more demands on what it is shown.
     ///
-    /// End point: `GET mount/data/path`; where the everyday answer will not do, the same wrapped, which only the
-    /// leader can answer, and `POST sys/wrapping/unwrap`.
+    /// End point: `GET mount/data/path`, and those of [`ReadOptions::strong`] where its answer does not meet the
+    /// demands.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -21,6 +21,10 @@ type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
 /// The KVv2 engine at one mount. See [`Client::kv2`](crate::Client::kv2).
 ///
+/// Versions count from 1. One that is 0 is an [`InvalidVersion`](crate::Code::InvalidVersion), and a mount or path
+/// that a server or a proxy could read as another one an [`IllegalSegment`](crate::Code::IllegalSegment), both
+/// before anything is sent.
+///
 /// Values come back as OpenBao stores them: as any JSON, with keys in another order than they were written, and
 /// numbers as `float64`. So an integer beyond 2^53 that would come back as another one is refused before it is
 /// written (write it as text); one that another client wrote was changed when it was stored, and nothing shows it.
@@ -78,6 +82,9 @@ impl Kv2 {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    /// As [`Client::read_with`](crate::Client::read_with).
     #[must_use = "a read does nothing until it is awaited"]
     pub fn read(&self, path: impl Into<String>) -> Read {
         Read { kv2: self.clone(), path: path.into(), version: None, options: ReadOptions::new() }
@@ -99,6 +106,9 @@ impl Kv2 {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    /// As [`Client::read`](crate::Client::read).
     #[must_use = "a read does nothing until it is awaited"]
     pub fn subkeys(&self, path: impl Into<String>) -> Subkeys {
         Subkeys { read: self.read(path), depth: 0 }
@@ -119,6 +129,13 @@ impl Kv2 {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    /// [`CasConflict`](crate::Code::CasConflict) where the newest version is another one;
+    /// [`CasRequired`](crate::Code::CasRequired) of a mount or key that takes no write without;
+    /// [`InvalidValue`](crate::Code::InvalidValue) and [`ValueTooLarge`](crate::Code::ValueTooLarge) as
+    /// [`Client::write`](crate::Client::write); [`Indeterminate`](crate::Code::Indeterminate) where the write was
+    /// sent and its outcome can't be known.
     #[must_use = "a write does nothing until it is awaited"]
     pub fn write(&self, path: impl Into<String>, data: impl Into<SecretValue>) -> Write {
         Write { kv2: self.clone(), path: path.into(), data: data.into(), cas: None }
@@ -147,12 +164,16 @@ impl Kv2 {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    /// As [`Client::patch`](crate::Client::patch); [`CasConflict`](crate::Code::CasConflict) where the newest
+    /// version is not the one that was given.
     #[must_use = "a patch does nothing until it is awaited"]
     pub fn patch(&self, path: impl Into<String>, changes: impl Into<SecretValue>) -> Patch {
         Patch { kv2: self.clone(), path: path.into(), changes: changes.into(), cas: None }
     }
 
-    /// Deletes these versions, or the newest where none is named. End points:
+    /// Deletes these versions, or the newest where none is named. Their data can be undeleted. End points:
     /// `POST mount/delete/path`, `DELETE mount/data/path`.
     ///
     /// ```
@@ -204,7 +225,7 @@ impl Kv2 {
 
     /// Destroys the data of these versions for good. What is not there is no error, as in OpenBao.
     ///
-    /// End point: `POST mount/destroy/path`.
+    /// End point: `POST mount/destroy/path`, sent again where its answer is lost: twice is the same as once.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -316,6 +337,11 @@ impl Kv2 {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    /// [`CasConflict`](crate::Code::CasConflict) where the metadata is at another version than was given, or others
+    /// came in between eight times; [`RequestRejected`](crate::Code::RequestRejected) for what is over OpenBao's
+    /// limits ([`MetadataChange`]), before it is sent; [`Indeterminate`](crate::Code::Indeterminate).
     #[must_use = "a write does nothing until it is awaited"]
     pub fn write_metadata(&self, path: impl Into<String>, change: MetadataChange) -> WriteMetadata {
         WriteMetadata { kv2: self.clone(), path: path.into(), change, cas: None, merges: false }
@@ -343,6 +369,10 @@ impl Kv2 {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Errors
+    /// [`SecretNotFound`](crate::Code::SecretNotFound) where there is no metadata yet, and those of
+    /// [`Kv2::write_metadata`].
     #[must_use = "a patch does nothing until it is awaited"]
     pub fn patch_metadata(&self, path: impl Into<String>, change: MetadataChange) -> WriteMetadata {
         WriteMetadata { kv2: self.clone(), path: path.into(), change, cas: None, merges: true }
@@ -507,7 +537,7 @@ impl Read {
         self
     }
 
-    /// The newest version must be this one or a later one; see [`ReadOptions::min_version`].
+    /// The newest version must be this one or a later one, 0 by default; see [`ReadOptions::min_version`].
     pub fn min_version(mut self, version: u64) -> Self {
         self.options = self.options.min_version(version);
         self
@@ -556,8 +586,8 @@ pub struct Write {
 impl Write {
     /// Writes only if this is the current version; 0 for a secret that was never written.
     ///
-    /// It also makes the write safe to repeat: without it, a lost answer is reported as
-    /// [`Indeterminate`](crate::Code::Indeterminate).
+    /// It also makes the write safe to repeat. Without it the write is sent once; where its answer is lost and a
+    /// read can't show that it was done, it is reported as [`Indeterminate`](crate::Code::Indeterminate).
     pub fn cas(mut self, version: u64) -> Self {
         self.cas = Some(version);
         self
@@ -602,7 +632,7 @@ impl Subkeys {
         self
     }
 
-    /// Follows objects so many levels deep; 0 for all.
+    /// Follows objects so many levels deep; 0, the default, for all.
     pub fn depth(mut self, levels: u64) -> Self {
         self.depth = levels;
         self
@@ -643,7 +673,8 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// Patches only if this is the current version, and does not start over.
+    /// Patches only if this is the current version, and does not start over: without it, it does so eight times at
+    /// most.
     pub fn cas(mut self, version: u64) -> Self {
         self.cas = Some(version);
         self

@@ -12,8 +12,9 @@ impl Client {
     ///
     /// End points: `GET` and `PATCH mount/data/path`. The newest version is read first, one request more than a
     /// patch takes, so that the patch can name it as its check-and-set parameter: a lost answer can't become a
-    /// second version, and where another writer comes in between, it starts over. Where the token lacks the
-    /// capability `patch`, or the server the method, the merge is written by `POST` under the same parameter.
+    /// second version, and where another writer comes in between, it starts over, eight times at most. Where the
+    /// token lacks the capability `patch`, or the server the method, the merge is written by `POST` under the same
+    /// parameter. Who may patch and not read sends it without.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -89,7 +90,8 @@ impl Client {
         self.core.destroy(uri.as_ref(), versions).await
     }
 
-    /// The metadata of a secret: its versions, settings and `custom_metadata`.
+    /// The metadata of a secret: its versions, settings and `custom_metadata`, of a secret that has no version left
+    /// as well.
     ///
     /// End point: `GET mount/metadata/path`.
     ///
@@ -216,7 +218,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Client::read`] about the source, those of [`Client::write`] about the destination;
+    /// Those of [`Client::read`] and [`StaleRead`](crate::Code::StaleRead) about the source, those of
+    /// [`Client::write`] about the destination;
     /// [`CasConflict`](crate::Code::CasConflict) where something is there and is not to be overwritten;
     /// [`FragmentNotAllowed`](crate::Code::FragmentNotAllowed);
     /// [`RequestRejected`](crate::Code::RequestRejected) where both are the same secret.
@@ -226,7 +229,8 @@ impl Client {
 
     /// Moves the data of a secret's newest version to another path: [`Client::copy`], and then a deletion of the
     /// version that was copied. Its older versions and its metadata stay, and undelete brings it back; a version
-    /// that another writer adds to the source meanwhile is not deleted.
+    /// that another writer adds to the source meanwhile is not deleted. Nor is one of a source that was made anew
+    /// meanwhile, as far as a look right before the deletion can tell: OpenBao deletes by number alone.
     ///
     /// A move that fails half-way leaves the source. Where the copy was made and the deletion failed, the error
     /// says so: delete the source's version then, or move again with `overwrite`.
@@ -248,8 +252,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Client::copy`] and of [`Client::delete`];
-    /// [`VersionNotAllowed`](crate::Code::VersionNotAllowed).
+    /// Those of [`Client::copy`] and of [`Client::delete`]; [`CasConflict`](crate::Code::CasConflict) too where the
+    /// source was made anew; [`VersionNotAllowed`](crate::Code::VersionNotAllowed).
     pub async fn move_to(&self, from: impl AsRef<str>, to: impl AsRef<str>, overwrite: bool) -> Result<Copied> {
         self.core.move_to(from.as_ref(), to.as_ref(), overwrite).await
     }

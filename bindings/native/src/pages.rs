@@ -58,6 +58,8 @@ impl<T> Pages<T> {
     /// The next page; none behind the last. An empty folder, or none at all, has no page. After an error the same
     /// page may be asked for again.
     ///
+    /// End point: `LIST mount/metadata/folder`, of a detailed list `LIST mount/detailed-metadata/folder`.
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -35,7 +35,8 @@ impl Watch {
         Self { core, watch }
     }
 
-    /// The time from one look to the next: 30 s by default, 1 s to a week, spread by a quarter either way.
+    /// The time from one look to the next: 30 s by default, 1 s to a week, spread by a quarter either way. What is
+    /// outside is taken for the nearest.
     #[must_use]
     pub fn every(self, interval: Duration) -> Self {
         Self { watch: self.watch.every(interval), ..self }
@@ -45,7 +46,10 @@ impl Watch {
     /// newest at a look. Versions that came and went between two looks are left out; a secret that is made
     /// anew is told as well, with a version that may be lower.
     ///
-    /// While no node serves, it goes on waiting. Its future may be dropped and asked for again.
+    /// While no node serves, it goes on waiting, beyond the client's deadline too. Its future may be dropped and asked
+    /// for again.
+    ///
+    /// End point: `GET mount/metadata/path`, at each look.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
