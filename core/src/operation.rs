@@ -49,6 +49,16 @@ pub use watch::Watch;
 /// A client of one OpenBao cluster, on the input and output of a host.
 ///
 /// The faces of baokit wrap it; a program imports one of them.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// client.write("openbao+kv2://secret/app#token", "value").await?;
+/// assert_eq!(client.read("openbao+kv2://secret/app#token").await?.expose_str()?, "value");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Client<H> {
     host: H,

@@ -110,6 +110,16 @@ type Presence = ();
 type Presence = std::convert::Infallible;
 
 /// Where a JWT comes from.
+///
+/// ```
+/// use baokit_core::config::{Credential, JwtSource};
+///
+/// # fn main() -> baokit_core::Result<()> {
+/// let credential = Credential::jwt_file("app", "/run/identity/jwt")?;
+/// assert!(matches!(credential, Credential::Jwt { jwt: JwtSource::File(_), .. }));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub enum JwtSource {
     /// The text itself.

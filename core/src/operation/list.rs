@@ -92,6 +92,17 @@ impl<T> fmt::Debug for Pages<T> {
 }
 
 /// All keys below a folder.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+/// let found = client.kv2_scan("secret", "").await?;
+/// assert_eq!((found.keys, found.is_complete), (vec!["app".to_owned()], true));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Scan {

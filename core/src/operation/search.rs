@@ -13,6 +13,18 @@ use crate::uri::{Provider, SecretUri};
 const MAX_READS: usize = 1000;
 
 /// What a search has found.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+/// let found = client.search("openbao+kv2://secret/", "APP").await?;
+/// assert_eq!(found.uris[0].as_str(), "openbao+kv2://secret/app");
+/// assert!(found.is_complete);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Search {

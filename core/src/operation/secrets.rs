@@ -68,13 +68,13 @@ impl<H: Host> Client<H> {
     ///
     /// It reads the current version first and writes with it as the check-and-set parameter, so
     /// that an answer that was lost can't become a second version. Where another writer comes in
-    /// between, it starts over: the last write wins, and no other key is lost.
+    /// between, it starts over, eight times at most: the last write wins, and no other key is lost.
     ///
     /// End points: `GET` and `POST mount/data/path`.
     ///
     /// # Errors
-    /// [`Code::InvalidValue`] for a whole secret that is no object; [`Code::Indeterminate`] where
-    /// the write was sent and its outcome is not known.
+    /// [`Code::InvalidValue`] for a whole secret that is no object; [`Code::CasConflict`] where others came in
+    /// between each time; [`Code::Indeterminate`] where the write was sent and its outcome is not known.
     pub async fn write(&self, uri: &str, value: impl Into<SecretValue>) -> Result<Change> {
         self.change(uri, value.into(), WRITE_ROUNDS).await
     }

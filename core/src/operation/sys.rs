@@ -30,6 +30,16 @@ pub use leases::Reply;
 pub use raft::Raft;
 
 /// The operator's calls of a client. See [`Client::sys`].
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// let sys = client.sys(); // of any node; sys.at(url) of that one
+/// assert!(sys.mounts().await?.contains_key("secret/"));
+/// # Ok(())
+/// # });
+/// ```
 pub struct Sys<'a, H> {
     client: &'a Client<H>,
     node: Option<NodeId>,
@@ -208,8 +218,8 @@ impl<'a, H: Host> Sys<'a, H> {
     }
 
     /// Initialises a new cluster at one node: makes the unseal key in so many shares, of which
-    /// `threshold` open a node, and a root token. Both are told once. It takes some six seconds on
-    /// Raft storage: leave the deadline above 10 s.
+    /// `threshold` open a node, and a root token. Both are told once. There are 1 to 255 shares; the threshold is 2
+    /// to their number, or 1 of a single one. It takes some six seconds on Raft storage: leave the deadline above 10 s.
     ///
     /// End point: `POST sys/init`.
     ///
@@ -483,7 +493,7 @@ impl<'a, H: Host> Sys<'a, H> {
         Ok(AppRole::new(self, ApiPath::parse(mount)?))
     }
 
-    /// Wraps a JSON object for so many seconds, up to the next: whoever has the token can have the
+    /// Wraps a JSON object for so long, in whole seconds, rounded up, above 0: whoever has the token can have the
     /// object once.
     ///
     /// End point: `POST sys/wrapping/wrap`. Standbys answer 500 to it, so it goes on to the leader.
@@ -502,7 +512,7 @@ impl<'a, H: Host> Sys<'a, H> {
     /// ```
     ///
     /// # Errors
-    /// [`Code::InvalidValue`] where it is no object.
+    /// [`Code::InvalidValue`] where it is no object; [`Code::RequestRejected`] for a time of 0.
     pub async fn wrap(self, object: impl Into<SecretValue>, ttl: Duration) -> Result<Wrapped> {
         let object = object.into();
         if !object.expose().is_object() {

@@ -13,6 +13,17 @@ use crate::error::{Code, Error, Result};
 use crate::uri::SecretUri;
 
 /// A copy that was made.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+/// let copied = client.copy("openbao+kv2://secret/app", "openbao+kv2://secret/spare", false).await?;
+/// assert_eq!((copied.source_version, copied.old_version, copied.new_version), (1, 0, 1));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Copied {

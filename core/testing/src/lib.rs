@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -18,7 +19,10 @@ use baokit_devserver::model::{self, Model};
 use zeroize::Zeroizing;
 
 /// A host whose server is a value in memory.
-pub struct Memory(Server);
+pub struct Memory {
+    server: Server,
+    random: AtomicU8,
+}
 
 enum Server {
     Model(Mutex<Model>),
@@ -43,7 +47,7 @@ fn client(server: Server) -> Client<Memory> {
         .urls(["http://127.0.0.1:8200"])
         .credential(Credential::token("root"))
         .allowed_mounts(["secret"]);
-    Client::new(Memory(server), settings.build().unwrap())
+    Client::new(Memory { server, random: AtomicU8::new(0) }, settings.build().unwrap())
 }
 
 /// Runs an example. Nothing in memory has to be waited for.
@@ -66,14 +70,15 @@ impl Host for Memory {
     }
 
     fn random(&self, buffer: &mut [u8]) {
-        buffer.fill(7);
+        // Never the same twice is enough, and every run is alike.
+        buffer.fill_with(|| self.random.fetch_add(1, Ordering::Relaxed));
     }
 
     async fn send(&self, request: Request) -> Result<Response, Failure> {
         if let Some(Transfer::Download(sink)) = request.transfer() {
             sink.write(b"a snapshot")?;
         }
-        let model = match &self.0 {
+        let model = match &self.server {
             Server::Model(model) => model,
             Server::Document(document) => return Ok(json(200, document.clone().into_bytes())),
         };

@@ -57,28 +57,29 @@ impl Role {
         Self { token_policies: policies.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// How long a token lives at first, in whole seconds.
+    /// How long a token lives at first, in whole seconds, rounded down; 0, the default, as the mount says.
     #[must_use]
     pub fn token_ttl(mut self, ttl: Duration) -> Self {
         self.token_ttl = ttl.as_secs();
         self
     }
 
-    /// How long a token lives at most, with its renewals, in whole seconds.
+    /// How long a token lives at most, with its renewals, in whole seconds, rounded down; 0, the default, as the mount
+    /// says.
     #[must_use]
     pub fn token_max_ttl(mut self, ttl: Duration) -> Self {
         self.token_max_ttl = ttl.as_secs();
         self
     }
 
-    /// How long a secret id lives, in whole seconds.
+    /// How long a secret id lives, in whole seconds, rounded down; 0, the default, for ever.
     #[must_use]
     pub fn secret_id_ttl(mut self, ttl: Duration) -> Self {
         self.secret_id_ttl = ttl.as_secs();
         self
     }
 
-    /// How many log-ins a secret id is good for.
+    /// How many log-ins a secret id is good for; 0, the default, for any number.
     #[must_use]
     pub fn secret_id_num_uses(mut self, uses: u64) -> Self {
         self.secret_id_num_uses = uses;

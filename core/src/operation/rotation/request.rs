@@ -16,6 +16,20 @@ use crate::uri::SecretUri;
 
 /// A rotation that is recorded in the secret's `custom_metadata`, so that any process can resume it. See
 /// [`Client::rotation`].
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// use baokit_core::Generator;
+///
+/// let uri = "openbao+kv2://secret/app#token";
+/// client.rotate_with(uri, &client.rotation().value("given")).await?;
+/// client.rotate_with(uri, &client.rotation().generate(Generator::new().length(48))).await?;
+/// assert_eq!(client.read(uri).await?.expose_str()?.len(), 48);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a rotation does nothing until it is passed to rotate_with"]
 pub struct Rotation {
@@ -132,6 +146,18 @@ impl Rotation {
 }
 
 /// What a recorded rotation came to.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// let rotation = client.rotation();
+/// let done = client.rotate_with("openbao+kv2://secret/app#token", &rotation).await?;
+/// assert!(done.is_recorded && done.operation_id == rotation.operation_id());
+/// assert_eq!((done.old_version, done.new_version), (0, 1));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rotated {

@@ -102,6 +102,20 @@ impl<H: Host> Sys<'_, H> {
 }
 
 /// AppRole at one mount. See [`Sys::app_role`].
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// use baokit_core::sys::{MountConfig, Role};
+///
+/// client.sys().enable_auth("approle", &MountConfig::new("approle")).await?;
+/// let app_role = client.sys().app_role("approle")?;
+/// app_role.put_role("app", &Role::new(["default"])).await?;
+/// assert_eq!(app_role.roles().await?, ["app"]);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct AppRole<'a, H> {
     sys: Sys<'a, H>,
@@ -259,8 +273,8 @@ impl<'a, H: Host> AppRole<'a, H> {
         self.sys.run(app_role::secret_id(&self.mount, &ApiPath::parse(name)?)?).await
     }
 
-    /// A new secret id, wrapped for so long, in whole seconds: what may pass through other hands on
-    /// its way to the program that unwraps it.
+    /// A new secret id, wrapped for so long, in whole seconds, rounded up, above 0: what may pass through other hands
+    /// on its way to the program that unwraps it.
     ///
     /// End point: `POST auth/mount/role/name/secret-id`, wrapped.
     ///
@@ -304,7 +318,7 @@ impl<'a, H: Host> AppRole<'a, H> {
     ///
     /// # Errors
     /// [`NotFound`](crate::Code::NotFound) or [`ServerError`](crate::Code::ServerError), by the
-    /// server's version, where there is no such accessor.
+    /// server's version, where there is no such accessor; the latter after it was tried until the deadline.
     pub async fn destroy_secret_id(&self, name: &str, accessor: &str) -> Result<()> {
         self.sys.run(app_role::destroy_secret_id(&self.mount, &ApiPath::parse(name)?, accessor)?).await
     }

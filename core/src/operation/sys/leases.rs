@@ -13,7 +13,7 @@ use crate::secret::SecretValue;
 
 impl<H: Host> Sys<'_, H> {
     /// Lengthens a lease: it ends so long from now, up to what the engine allows; by its own length where no
-    /// increment is given. A short increment shortens it.
+    /// increment is given. It counts in whole seconds, rounded up; a short one shortens the lease.
     ///
     /// End point: `POST sys/leases/renew`. It may be sent again.
     ///
