@@ -23,9 +23,17 @@ use crate::client::Client;
 /// let client = baokit::Client::builder()
 ///     .urls(["https://openbao-1.internal:8200", "https://openbao-2.internal:8200"])
 ///     .app_role("role-id", "secret-id")
+///     .namespace("team")
 ///     .allowed_mounts(["secret"])
+///     .tenant_id("billing")
 ///     .deadline(Duration::from_secs(10))
+///     .renewal_threshold(Duration::from_secs(60))
+///     .pool_size(4)
+///     .max_concurrent(200)
+///     .verify_tls(true)
+///     .accept_legacy(false)
 ///     .build()?;
+/// assert_eq!(client.settings().nodes().len(), 2);
 /// # Ok(())
 /// # }
 /// ```

@@ -16,7 +16,7 @@ use crate::host::NativeHost;
 use crate::kv2::Kv2;
 use crate::watch::Watch;
 
-/// The operator's calls of a [`Client`].
+/// The operator's calls of a [`Client`]; [`Client::sys`] has an example, and so has each call.
 pub type Sys<'a> = baokit_core::Sys<'a, NativeHost>;
 
 /// A client of one OpenBao cluster. Clones share the session: token, connections and limits.

@@ -326,7 +326,7 @@ pub(crate) fn change_versions(at: Address<'_>, fate: Fate, versions: &[u64]) -> 
     Call::with_body(Method::Post, at.target(endpoint), replay, &VersionsBody { versions }, Answer::nothing)
 }
 
-/// One version of a secret, without its data.
+/// One version of a secret, without its data. See [`Versions`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Version {
     version: u64,

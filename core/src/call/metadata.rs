@@ -210,7 +210,12 @@ pub(super) fn seconds_of(text: &str) -> Option<f64> {
 /// ```
 /// use baokit_core::MetadataChange;
 ///
-/// let change = MetadataChange::new().custom("owner", "payments").max_versions(20);
+/// let change = MetadataChange::new()
+///     .custom("owner", "payments")
+///     .remove_custom("team")
+///     .max_versions(20)
+///     .cas_required(true)
+///     .delete_version_after(std::time::Duration::from_secs(30 * 86_400));
 /// assert!(!format!("{change:?}").contains("payments"), "values are not shown");
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -31,10 +31,15 @@ const MAX_CONCURRENT: RangeInclusive<usize> = 1..=100_000;
 /// let settings = Settings::builder(Provider::OpenBao)
 ///     .urls(["https://openbao.internal:8200"])
 ///     .credential(Credential::token("hvs.example"))
+///     .namespace("team")
 ///     .deadline(Duration::from_secs(10))
+///     .renewal_threshold(Duration::from_secs(60))
+///     .pool_size(4)
+///     .max_concurrent(200)
+///     .tenant_id("billing")
 ///     .allowed_mounts(["secret"])
 ///     .build()?;
-/// assert_eq!(settings.deadline().as_secs(), 10);
+/// assert_eq!((settings.deadline().as_secs(), settings.max_concurrent()), (10, 200));
 /// # Ok(())
 /// # }
 /// ```

@@ -29,7 +29,10 @@ const BYTES: RangeInclusive<usize> = 1024..=usize::MAX / 2;
 /// use baokit_core::uri::Provider;
 ///
 /// # fn main() -> baokit_core::Result<()> {
-/// let cache = CacheConfig::new(Duration::from_secs(60)).max_entries(1000).stale_if_error(Duration::from_secs(300));
+/// let cache = CacheConfig::new(Duration::from_secs(60)) // how old an answer may be
+///     .stale_if_error(Duration::from_secs(300)) // how much older where nobody answers
+///     .max_entries(1000)
+///     .max_bytes(8 << 20);
 /// let settings = Settings::builder(Provider::OpenBao)
 ///     .urls(["https://openbao.internal:8200"])
 ///     .credential(Credential::token("hvs.example"))

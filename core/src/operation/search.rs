@@ -43,6 +43,16 @@ impl<H: Host> Client<H> {
     /// the keys are found as [`Client::kv2_scan`] does, and `GET mount/metadata/path` tells the owners of those
     /// whose path does not have the text, of 1000 secrets at most.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// assert_eq!(client.search("openbao+kv2://secret/", "app").await?.uris.len(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::PermissionDenied`] where neither scans nor lists are allowed; [`Code::DeadlineExceeded`]; those of
     /// [`Client::list`].

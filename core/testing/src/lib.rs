@@ -25,14 +25,14 @@ pub struct Memory {
 }
 
 enum Server {
-    Model(Mutex<Model>),
+    Model(Box<Mutex<Model>>),
     Document(String),
 }
 
 /// A client of the dev server's model, as its root.
 #[must_use]
 pub fn server() -> Client<Memory> {
-    client(Server::Model(Mutex::new(Model::new(1, "root"))))
+    client(Server::Model(Box::new(Mutex::new(Model::new(1, "root")))))
 }
 
 /// A client of a node that answers everything with this document: for what the dev server does not model, such as

@@ -13,6 +13,16 @@ use crate::http::{Sink, Source};
 use crate::session::nodes::NodeId;
 
 /// The Raft cluster. See [`Sys::raft`].
+///
+/// ```
+/// # use baokit_core_testing::{answering, run};
+/// # run(async {
+/// # let client = answering(r#"{"data":{"healthy":true,"failure_tolerance":1,"leader":"n1","voters":["n1","n2","n3"],"servers":{}}}"#);
+/// let raft = client.sys().raft();
+/// assert_eq!(raft.autopilot_state().await?.voters.len(), 3);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Raft<'a, H>(Sys<'a, H>);
 
