@@ -31,7 +31,7 @@
 //! | `TIMEOUT` | deadline of a whole operation, in seconds | 30, above 0, up to a day |
 //! | `VERIFY_SSL` | whether certificates are verified | true |
 //! | `POOL_SIZE` | connections kept for each node | 10, 1 to 10,000 |
-//! | `TOKEN_RENEWAL_THRESHOLD` | seconds before its end at which a token is renewed | 600, 0 to 30 days |
+//! | `TOKEN_RENEWAL_THRESHOLD` | seconds before its end at which a token is renewed, a third of its lease at most | 600, 0 to 30 days |
 //! | `MAX_CONCURRENT_OPERATIONS` | operations in flight at once | 50, 1 to 100,000 |
 //! | `TENANT_ID`, `TENANT_ALLOWED_MOUNTS` | see [`TenantGuard`] | `dev`, nothing is allowed |
 //! | `SECRET_URI_ACCEPT_LEGACY` | see [`ParseOptions`](crate::uri::ParseOptions::accept_legacy) | false |
@@ -76,6 +76,21 @@ pub const MAX_NODES: usize = 64;
 
 /// The validated settings of one client. They are made by [`Settings::from_lookup`] or by a
 /// [`SettingsBuilder`], and can't be changed afterwards. `Debug` shows no credential.
+///
+/// ```
+/// use baokit_core::config::{Credential, Settings};
+/// use baokit_core::uri::Provider;
+///
+/// # fn main() -> baokit_core::Result<()> {
+/// let settings = Settings::builder(Provider::OpenBao)
+///     .urls(["https://openbao.internal:8200"])
+///     .credential(Credential::token("hvs.example"))
+///     .build()?;
+/// assert_eq!((settings.deadline().as_secs(), settings.pool_size(), settings.max_concurrent()), (30, 10, 50));
+/// assert_eq!(settings.describe()["credential"], "token"); // the kind alone
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Settings {
     provider: Provider,
@@ -152,7 +167,7 @@ impl Settings {
         self.deadline
     }
 
-    /// How long before its end a token is renewed.
+    /// How long before its end a token is renewed; a third of its lease at most.
     #[must_use]
     pub fn renewal_threshold(&self) -> Duration {
         self.renewal_threshold
@@ -235,6 +250,21 @@ impl Settings {
 
 /// How connections to the nodes are secured. A host without a say in it, such as a browser, must
 /// refuse what it can't honour.
+///
+/// ```
+/// use baokit_core::config::{Credential, Pem, Settings};
+/// use baokit_core::uri::Provider;
+///
+/// # fn main() -> baokit_core::Result<()> {
+/// let settings = Settings::builder(Provider::OpenBao)
+///     .urls(["https://openbao.internal:8200"])
+///     .credential(Credential::token("hvs.example"))
+///     .ca(Pem::File("/etc/ssl/openbao-ca.pem".to_owned()))
+///     .build()?;
+/// assert!(settings.tls().verify() && settings.tls().ca().is_some() && settings.tls().client().is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Tls {
     ca: Option<Pem>,
@@ -272,6 +302,14 @@ pub struct ClientCertificate {
 }
 
 /// Where PEM text comes from.
+///
+/// ```
+/// use baokit_core::config::Pem;
+///
+/// let file = Pem::File("/etc/ssl/openbao-ca.pem".to_owned());
+/// let text = Pem::Text("-----BEGIN PRIVATE KEY-----\n…".into());
+/// assert_eq!(format!("{file:?} {text:?}"), r#"File("/etc/ssl/openbao-ca.pem") Text([redacted])"#);
+/// ```
 #[derive(Clone)]
 pub enum Pem {
     /// A file, which the host reads.

@@ -22,6 +22,39 @@ use crate::session::{Now, Session};
 /// What core needs from the world.
 ///
 /// There are no `Send` bounds: the futures of a host whose parts are `Send` are so by inference.
+///
+/// ```
+/// use std::time::Duration;
+/// use baokit_core::http::{Failure, Request, Response};
+/// use baokit_core::{Client, Host, Now};
+///
+/// struct Canned;
+///
+/// impl Host for Canned {
+///     fn now(&self) -> Now {
+///         Now { monotonic: Duration::ZERO, wall: Duration::from_secs(1_767_225_600) }
+///     }
+///     fn random(&self, buffer: &mut [u8]) {
+///         buffer.fill(4); // in an example only
+///     }
+///     async fn send(&self, request: Request) -> Result<Response, Failure> {
+///         assert_eq!((request.method().as_str(), request.target()), ("GET", "/v1/auth/token/lookup-self"));
+///         let body = br#"{"data":{"accessor":"a","policies":["app"],"ttl":60,"renewable":true,"num_uses":0}}"#;
+///         Ok(Response::new(200, body.to_vec().into()).header("Content-Type", b"application/json"))
+///     }
+///     async fn sleep(&self, _: Duration) {}
+/// }
+///
+/// # use baokit_core::config::{Credential, Settings};
+/// # use baokit_core::uri::Provider;
+/// # baokit_core_testing::run(async {
+/// # let settings = Settings::builder(Provider::OpenBao).urls(["http://127.0.0.1:8200"]);
+/// # let settings = settings.credential(Credential::token("hvs.example")).build()?;
+/// let client = Client::new(Canned, settings);
+/// assert_eq!(client.lookup_self().await?.ttl(), 60);
+/// # Ok(())
+/// # });
+/// ```
 pub trait Host {
     /// Both clocks at this moment.
     fn now(&self) -> Now;

@@ -11,9 +11,24 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// The result of everything in baokit that can fail.
+///
+/// ```
+/// fn port(text: &str) -> baokit_core::Result<u16> {
+///     Ok(baokit_core::config::Origin::parse(text)?.port())
+/// }
+/// assert_eq!(port("https://openbao.internal:8200")?, 8200);
+/// # Ok::<(), baokit_core::Error>(())
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Who has to act on an error.
+///
+/// ```
+/// use baokit_core::{Code, Family};
+///
+/// assert_eq!(Code::PermissionDenied.family(), Family::Policy);
+/// assert_eq!(Family::Policy.as_str(), "policy");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Family {
@@ -48,6 +63,14 @@ macro_rules! codes {
         /// What failed, as a stable name that programs may compare.
         ///
         /// New codes may come; a code's text, family and status do not change.
+        ///
+        /// ```
+        /// use baokit_core::Code;
+        ///
+        /// let code = Code::NoLeader;
+        /// assert_eq!((code.as_str(), code.http_status(), code.is_retryable()), ("NO_LEADER", 503, true));
+        /// println!("{code}: {}", code.advice());
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Code { $( $(#[doc = $doc])+ $name, )+ }

@@ -49,6 +49,16 @@ pub use watch::Watch;
 /// A client of one OpenBao cluster, on the input and output of a host.
 ///
 /// The faces of baokit wrap it; a program imports one of them.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// client.write("openbao+kv2://secret/app#token", "value").await?;
+/// assert_eq!(client.read("openbao+kv2://secret/app#token").await?.expose_str()?, "value");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Client<H> {
     host: H,
@@ -95,6 +105,16 @@ impl<H: Host> Client<H> {
     /// The answer is the whole JSON document, null where the server sends none. Only `GET` and
     /// `LIST` are sent again after a try that may have been executed.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// let mounts = client.request("GET", "sys/mounts", None).await?;
+    /// assert_eq!(mounts.expose()["data"]["secret/"]["type"], "kv");
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::IllegalSegment`] for a path that a server or a proxy could read as another one;
     /// [`Code::NotFound`], [`Code::PermissionDenied`], [`Code::RequestRejected`] as OpenBao answers.
@@ -119,6 +139,17 @@ impl<H: Host> Client<H> {
 
     /// What OpenBao says of the client's own token. A token that counts its uses loses one.
     ///
+    /// End point: `GET auth/token/lookup-self`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// assert_eq!(client.lookup_self().await?.policies(), ["root"]);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::PermissionDenied`] where the token lacks the default policy.
     pub async fn lookup_self(&self) -> Result<TokenInfo> {
@@ -127,7 +158,16 @@ impl<H: Host> Client<H> {
 
     /// Renews the client's token by so many seconds, or by its own period.
     ///
-    /// The increment is the new rest of the lease: a small one shortens it.
+    /// End point: `POST auth/token/renew-self`. The increment is the new rest of the lease: a small one shortens it.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"{"auth":{"client_token":"hvs.x","lease_duration":1800,"renewable":true}}"#);
+    /// assert_eq!(client.renew_self(Some(1800)).await?.lease_duration(), 1800); // seconds
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::RequestRejected`] where the token can't be renewed.
@@ -146,6 +186,16 @@ impl<H: Host> Client<H> {
     /// Revokes the client's own token, where it has one, and closes the client as [`Client::close`] does.
     ///
     /// End point: `POST auth/token/revoke-self`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// client.revoke_self().await?;
+    /// assert!(client.lookup_self().await.is_err());
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// Those of the network; the client is closed all the same, and the token ends with its lease.

@@ -196,6 +196,18 @@ impl From<&str> for SecretValue {
 }
 
 /// A secret as it was read: which version, when it was written, and the value behind `expose`.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+/// let secret = client.read("openbao+kv2://secret/app").await?;
+/// assert_eq!((secret.version(), secret.expose()["token"].as_str()), (1, Some("one")));
+/// assert!(!format!("{secret:?}").contains("one"), "values are not shown");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, PartialEq)]
 pub struct Secret {
     pub(crate) version: u64,

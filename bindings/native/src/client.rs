@@ -16,10 +16,23 @@ use crate::host::NativeHost;
 use crate::kv2::Kv2;
 use crate::watch::Watch;
 
-/// The operator's calls of a [`Client`].
+/// The operator's calls of a [`Client`]; [`Client::sys`] has an example, and so has each call.
 pub type Sys<'a> = baokit_core::Sys<'a, NativeHost>;
 
 /// A client of one OpenBao cluster. Clones share the session: token, connections and limits.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = baokit_devserver::DevServer::start().await?;
+/// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+/// let client = client.clone(); // shares everything
+/// client.write("openbao+kv2://secret/app/api#token", "value").await?;
+/// let task = tokio::spawn(async move { client.read("openbao+kv2://secret/app/api#token").await });
+/// assert_eq!(task.await??.expose_str()?, "value");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     pub(crate) core: Arc<baokit_core::Client<NativeHost>>,
@@ -28,9 +41,16 @@ pub struct Client {
 impl Client {
     /// A client with the settings of the environment: `OPENBAO_URL` and `OPENBAO_TOKEN` (or
     /// `OPENBAO_ROLE_ID` and `OPENBAO_SECRET_ID`), else the same with `BAO_` or `VAULT_`, and
-    /// `TENANT_ALLOWED_MOUNTS`. [`baokit_core::config`] lists all keys.
+    /// `TENANT_ALLOWED_MOUNTS`. [`baokit_core::config`] lists all keys with their units, defaults and bounds.
     ///
     /// Sends nothing: the first operation logs in.
+    ///
+    /// ```
+    /// match baokit::Client::from_env() {
+    ///     Ok(client) => println!("{} nodes", client.settings().nodes().len()),
+    ///     Err(error) => eprintln!("{error}"), // MISSING_SETTING: OPENBAO_URL; set the key that is named
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`crate::Code::MissingSetting`], [`crate::Code::InvalidSetting`]; each names the key.
@@ -39,16 +59,41 @@ impl Client {
     }
 
     /// The settings of the environment, to be completed or overruled in code.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let client = baokit::Client::builder_from_env()
+    ///     .url("https://openbao.internal:8200")
+    ///     .kubernetes("app") // instead of a token or AppRole of the environment
+    ///     .deadline(Duration::from_secs(10))
+    ///     .build();
+    /// # let _ = client;
+    /// ```
     pub fn builder_from_env() -> Builder {
         Builder::from_env(Provider::OpenBao)
     }
 
-    /// A client whose settings are given in code.
+    /// A client whose settings are given in code; see [`Builder`].
     pub fn builder() -> Builder {
         Builder::new(Provider::OpenBao)
     }
 
     /// A client with these settings. What they warn of is logged.
+    ///
+    /// ```
+    /// use baokit::{Client, Credential, Provider, Settings};
+    ///
+    /// # fn main() -> baokit::Result<()> {
+    /// let settings = Settings::builder(Provider::OpenBao)
+    ///     .urls(["https://openbao.internal:8200"])
+    ///     .credential(Credential::token("hvs.example"))
+    ///     .build()?;
+    /// let client = Client::new(settings)?;
+    /// assert!(client.settings().warnings().is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`crate::Code::InvalidSetting`] where a certificate or key can't be read or used.
@@ -65,6 +110,20 @@ impl Client {
     ///
     /// End point: `GET mount/data/path`.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # client.write("openbao+kv2://secret/app/api", serde_json::json!({"token": "value"})).await?;
+    /// let secret = client.read("openbao+kv2://secret/app/api").await?;
+    /// assert_eq!(secret.expose()["token"], "value");
+    /// let token = client.read("openbao+kv2://secret/app/api?version=1#token").await?;
+    /// assert_eq!((token.expose_str()?, token.version()), ("value", 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`SecretNotFound`](crate::Code::SecretNotFound),
     /// [`SecretDeleted`](crate::Code::SecretDeleted),
@@ -78,13 +137,21 @@ impl Client {
 
     /// Reads a secret as [`Client::read`] does, with more demands on what it is shown.
     ///
-    /// ```no_run
-    /// # async fn example(client: baokit::Client) -> baokit::Result<()> {
+    /// End point: `GET mount/data/path`, and those of [`ReadOptions::strong`] where its answer does not meet the
+    /// demands.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
     /// use baokit::ReadOptions;
     ///
-    /// // Another process said that it wrote version 7.
-    /// let options = ReadOptions::new().min_version(7);
-    /// let secret = client.read_with("openbao+kv2://secret/app/api", options).await?;
+    /// let uri = "openbao+kv2://secret/app/api";
+    /// # let told = client.write(uri, serde_json::json!({})).await?.new_version;
+    /// // Another process said which version it wrote.
+    /// let secret = client.read_with(uri, ReadOptions::new().min_version(told)).await?;
+    /// assert!(secret.version() >= told);
     /// # Ok(())
     /// # }
     /// ```
@@ -126,6 +193,22 @@ impl Client {
     }
 
     /// What the cache did, and what it holds; all zeros where [`Builder::cache`] has not turned it on.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # use std::time::Duration;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]);
+    /// let client = builder.cache(baokit::CacheConfig::new(Duration::from_secs(60))).build()?;
+    /// client.write("openbao+kv2://secret/app/api#token", "value").await?;
+    /// for _ in 0..3 {
+    ///     client.read("openbao+kv2://secret/app/api#token").await?;
+    /// }
+    /// assert_eq!((client.cache_metrics().misses, client.cache_metrics().hits), (1, 2));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn cache_metrics(&self) -> CacheMetrics {
         self.core.cache_metrics()
@@ -135,12 +218,29 @@ impl Client {
     ///
     /// It reads the current version first and writes with it as the check-and-set parameter, so
     /// that an answer that was lost can't become a second version. Where another writer comes in
-    /// between, it starts over: the last write wins, and no other key is lost.
+    /// between, it starts over, eight times at most: the last write wins, and no other key is lost.
     ///
     /// End points: `GET` and `POST mount/data/path`.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// let uri = "openbao+kv2://secret/app/api";
+    /// client.write(uri, serde_json::json!({"user": "api", "token": "one"})).await?;
+    /// let change = client.write("openbao+kv2://secret/app/api#token", "two").await?;
+    /// assert_eq!((change.old_version, change.new_version), (1, 2));
+    /// assert_eq!(client.read(uri).await?.expose()["user"], "api");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
-    /// [`InvalidValue`](crate::Code::InvalidValue) for a whole secret that is no object;
+    /// [`InvalidValue`](crate::Code::InvalidValue) for a whole secret that is no object, a value that is nested
+    /// deeper than [`MAX_DEPTH`](crate::MAX_DEPTH) levels, or an integer beyond 2^53 that OpenBao would change;
+    /// [`ValueTooLarge`](crate::Code::ValueTooLarge); [`VersionNotAllowed`](crate::Code::VersionNotAllowed);
+    /// [`CasConflict`](crate::Code::CasConflict) where others came in between each time;
     /// [`Indeterminate`](crate::Code::Indeterminate) where the write was sent and its outcome is
     /// not known.
     pub async fn write(&self, uri: impl AsRef<str>, value: impl Into<SecretValue>) -> Result<Change> {
@@ -152,14 +252,41 @@ impl Client {
     ///
     /// End points: `GET` and `POST mount/data/path`.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// let uri = "openbao+kv2://secret/app/api#token";
+    /// client.write(uri, "one").await?;
+    /// let done = client.rotate(uri, "two").await?;
+    /// assert_eq!((done.old_version, done.new_version), (1, 2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
-    /// Those of [`Client::write`], and [`CasConflict`](crate::Code::CasConflict).
+    /// Those of [`Client::write`]; [`CasConflict`](crate::Code::CasConflict) at the first writer in between.
     pub async fn rotate(&self, uri: impl AsRef<str>, value: impl Into<SecretValue>) -> Result<Change> {
         self.core.rotate(uri.as_ref(), value).await
     }
 
     /// A new rotation that any process can resume by its operation id, for [`Client::rotate_with`]: to a
     /// generated value of 32 letters and digits unless something else is said.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// use baokit::Generator;
+    ///
+    /// let rotation = client.rotation().generate(Generator::new().length(40)); // characters
+    /// println!("operation {}", rotation.operation_id());
+    /// client.rotate_with("openbao+kv2://secret/app/api#token", &rotation).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn rotation(&self) -> Rotation {
         self.core.rotation()
     }
@@ -170,6 +297,19 @@ impl Client {
     ///
     /// Say again what it rotates to (a value, a generator, how to make the secret): a value that was not
     /// written before is given or made anew.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// let uri = "openbao+kv2://secret/app/api#token";
+    /// let done = client.rotate_with(uri, &client.rotation()).await?;
+    /// let again = client.rotate_with(uri, &client.resume_rotation(done.operation_id.clone())).await?;
+    /// assert_eq!(again, done); // it was over: no second version
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn resume_rotation(&self, operation_id: impl Into<String>) -> Rotation {
         self.core.resume_rotation(operation_id)
     }
@@ -180,8 +320,11 @@ impl Client {
     /// afterwards. Where the token may not change the metadata, the rotation is carried out without a record,
     /// and the result says so.
     ///
-    /// ```no_run
-    /// # async fn example(client: baokit::Client) -> baokit::Result<()> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
     /// # fn keep(_: &str) {}
     /// let uri = "openbao+kv2://secret/app/api#token";
     /// let rotation = client.rotation(); // to 32 letters and digits
@@ -209,8 +352,15 @@ impl Client {
     /// The same along with something outside OpenBao, such as a database's password; see [`Apply`]. All steps
     /// together have the client's deadline: where applying and testing take longer, they are undone.
     ///
-    /// ```no_run
-    /// use baokit::{Apply, ApplyError, Secret, SecretValue};
+    /// End points: those of [`Client::rotate_with`]; `GET` and `POST mount/data/path.baokit-stage` and
+    /// `DELETE mount/metadata/path.baokit-stage`, where the new value is kept meanwhile.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// use baokit::{Apply, ApplyError, Code, Secret, SecretValue};
     ///
     /// struct Database;
     ///
@@ -229,9 +379,11 @@ impl Client {
     ///     }
     /// }
     ///
-    /// # async fn example(client: baokit::Client) -> baokit::Result<()> {
     /// let uri = "openbao+kv2://secret/app/database#password";
-    /// client.rotate_applied(uri, &client.rotation(), &Database).await?;
+    /// # client.write(uri, "old").await?;
+    /// let failed = client.rotate_applied(uri, &client.rotation(), &Database).await.unwrap_err();
+    /// assert_eq!(failed.code(), Code::RotationFailed);
+    /// assert_eq!(client.read(uri).await?.version(), 1); // as it was
     /// # Ok(())
     /// # }
     /// ```
@@ -257,6 +409,22 @@ impl Client {
     /// End points: `DELETE mount/data/path`, `POST mount/delete/path`. Deleting what is not there
     /// is no error, as in OpenBao.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// use baokit::Code;
+    ///
+    /// let uri = "openbao+kv2://secret/app/api";
+    /// client.write(uri, serde_json::json!({"token": "one"})).await?;
+    /// client.delete(uri).await?;
+    /// assert_eq!(client.read(uri).await.unwrap_err().code(), Code::SecretDeleted);
+    /// client.undelete(uri, &[1]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`FragmentNotAllowed`](crate::Code::FragmentNotAllowed);
     /// [`Indeterminate`](crate::Code::Indeterminate) where the deletion of the newest version was
@@ -265,9 +433,24 @@ impl Client {
         self.core.delete(uri.as_ref()).await
     }
 
-    /// The versions of a secret, oldest first, without their data.
+    /// The versions of a secret that OpenBao still knows, oldest first, without their data.
     ///
     /// End point: `GET mount/metadata/path`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # client.write("openbao+kv2://secret/app/api#token", "one").await?;
+    /// let versions = client.versions("openbao+kv2://secret/app/api").await?;
+    /// for version in versions.versions() {
+    ///     println!("{} of {}, deleted: {:?}", version.version(), version.created_time(), version.deletion_time());
+    /// }
+    /// assert_eq!(versions.current_version(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`SecretNotFound`](crate::Code::SecretNotFound);
@@ -279,17 +462,23 @@ impl Client {
     /// Watches a secret: its new versions one after the other, found by looking at its metadata from time to
     /// time. All who watch a secret through clones of one client share each look.
     ///
-    /// ```no_run
-    /// # async fn example(client: baokit::Client) -> baokit::Result<()> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
     /// use baokit::ReadOptions;
     ///
     /// let uri = "openbao+kv2://secret/app/api";
+    /// # client.write(uri, serde_json::json!({})).await?;
     /// let mut watch = client.watch(uri)?;
     /// loop {
     ///     let version = watch.next().await?.version();
     ///     let secret = client.read_with(uri, ReadOptions::new().min_version(version)).await?;
     ///     println!("version {} is there", secret.version());
+    /// #   break;
     /// }
+    /// # Ok(())
     /// # }
     /// ```
     ///
@@ -304,7 +493,21 @@ impl Client {
         Ok(Watch::new(self.core.clone(), self.core.watch(uri.as_ref())?))
     }
 
-    /// The KVv2 engine at a mount, below the level of URIs and of the tenant guard.
+    /// The KVv2 engine at a mount, below the level of URIs and of the tenant guard. Sends nothing; an illegal mount
+    /// is refused by the first call, with [`IllegalSegment`](crate::Code::IllegalSegment).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// let secrets = client.kv2("secret");
+    /// secrets.write("app/api", serde_json::json!({"token": "one"})).await?;
+    /// assert_eq!(secrets.read("app/api").await?.version(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn kv2(&self, mount: impl Into<String>) -> Kv2 {
         Kv2::new(self.core.clone(), mount.into())
@@ -313,14 +516,15 @@ impl Client {
     /// What an operator does: the state of the nodes, unsealing, the Raft cluster, mounts, policies,
     /// AppRole.
     ///
-    /// ```no_run
-    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let client = baokit::Client::builder_from_env().build()?;
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
     /// for node in client.settings().nodes() {
     ///     let health = client.sys().at(node.as_str())?.health().await?;
     ///     println!("{node}: version {}, sealed: {}", health.version, health.sealed);
     /// }
-    /// client.sys().raft().snapshot(std::fs::File::create("openbao.snapshot")?).await?.sync_all()?;
     /// # Ok(())
     /// # }
     /// ```
@@ -334,8 +538,13 @@ impl Client {
     /// The answer is the whole JSON document, null where the server sends none, with the lease that may be in
     /// it. Only `GET` and `LIST` are sent again after a try that may have been executed.
     ///
-    /// ```no_run
-    /// # async fn example(client: baokit::Client) -> baokit::Result<()> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # client.sys().enable_mount("database", &baokit::sys::MountConfig::new("kv")).await?;
+    /// # client.request("POST", "database/creds/app", Some(serde_json::json!({"username": "v-1"}).into())).await?;
     /// let user = client.request("GET", "database/creds/app", None).await?;
     /// println!("{} for {} s", user.expose()["data"]["username"], user.lease_duration());
     /// if let Some(lease) = user.lease_id() {
@@ -348,7 +557,9 @@ impl Client {
     ///
     /// # Errors
     /// [`IllegalSegment`](crate::Code::IllegalSegment) for a path that a server or a proxy could
-    /// read as another one; [`NotFound`](crate::Code::NotFound),
+    /// read as another one; [`NotSupported`](crate::Code::NotSupported) for a method other than `GET`, `LIST`,
+    /// `POST`, `PUT`, `PATCH` and `DELETE`; [`Indeterminate`](crate::Code::Indeterminate) where one that changes
+    /// something was sent and not answered; [`NotFound`](crate::Code::NotFound),
     /// [`PermissionDenied`](crate::Code::PermissionDenied),
     /// [`RequestRejected`](crate::Code::RequestRejected) as OpenBao answers.
     pub async fn request(&self, method: &str, path: &str, body: Option<SecretValue>) -> Result<Reply> {
@@ -359,16 +570,44 @@ impl Client {
     ///
     /// End point: `GET auth/token/lookup-self`.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// let token = client.lookup_self().await?;
+    /// println!("{:?}, for {} s", token.policies(), token.ttl()); // 0 s: without an end
+    /// assert_eq!(token.policies(), ["root"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`PermissionDenied`](crate::Code::PermissionDenied) where the token lacks the default policy.
     pub async fn lookup_self(&self) -> Result<TokenInfo> {
         self.core.lookup_self().await
     }
 
-    /// Renews the client's token by so many seconds, or by its own period.
+    /// Renews the client's token by so many seconds, or by its own period. The client does so by itself, see
+    /// [`Builder::renewal_threshold`].
     ///
     /// End point: `POST auth/token/renew-self`. The increment is the new rest of the lease: a small
     /// one shortens it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let root = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let body = serde_json::json!({"ttl": "1h"}).into();
+    /// # let made = root.request("POST", "auth/token/create", Some(body)).await?;
+    /// # let token = made.expose()["auth"]["client_token"].as_str().unwrap();
+    /// # let client = baokit::Client::builder().url(server.url()).token(token).build()?;
+    /// let renewal = client.renew_self(Some(1800)).await?; // half an hour from now
+    /// assert_eq!(renewal.lease_duration(), 1800);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`RequestRejected`](crate::Code::RequestRejected) where the token can't be renewed.
@@ -382,6 +621,18 @@ impl Client {
     /// Nothing more is sent for those under way: one whose answer arrives still gets it, the others
     /// end with `ClientClosed`, or with [`Indeterminate`](crate::Code::Indeterminate) where a change
     /// may have been carried out.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// client.close();
+    /// let error = client.read("openbao+kv2://secret/app/api").await.unwrap_err();
+    /// assert_eq!(error.code(), baokit::Code::ClientClosed);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn close(&self) {
         self.core.close();
     }
@@ -390,6 +641,20 @@ impl Client {
     ///
     /// End point: `POST auth/token/revoke-self`.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let root = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let made = root.request("POST", "auth/token/create", None).await?;
+    /// # let token = made.expose()["auth"]["client_token"].as_str().unwrap();
+    /// # let client = baokit::Client::builder().url(server.url()).token(token).build()?;
+    /// client.revoke_self().await?;
+    /// assert_eq!(client.lookup_self().await.unwrap_err().code(), baokit::Code::ClientClosed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of the network; the client is closed all the same, and the token ends with its lease.
     pub async fn revoke_self(&self) -> Result<()> {
@@ -397,6 +662,17 @@ impl Client {
     }
 
     /// The settings that the client was made with.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// assert_eq!(client.settings().deadline().as_secs(), 30);
+    /// assert!(client.settings().credential().is_none(), "the client holds the only copy");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn settings(&self) -> &Settings {
         self.core.settings()

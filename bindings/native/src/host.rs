@@ -20,7 +20,8 @@ use crate::transfer::{ReaderFailed, Upload, download};
 /// Answers are read into a buffer of this size unless the server announces a longer one.
 const BODY_CAPACITY: usize = 4 * 1024;
 
-/// The native host of one client: reqwest, tokio's timer, and the system's clocks and randomness.
+/// The native host of one client: reqwest, tokio's timer, and the system's clocks and randomness. A program does not
+/// make one; it is named in the type [`Sys`](crate::Sys).
 pub struct NativeHost {
     http: reqwest::Client,
     start: Instant,

@@ -21,6 +21,10 @@ type Boxed<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
 /// The KVv2 engine at one mount. See [`Client::kv2`](crate::Client::kv2).
 ///
+/// Versions count from 1. One that is 0 is an [`InvalidVersion`](crate::Code::InvalidVersion), and a mount or path
+/// that a server or a proxy could read as another one an [`IllegalSegment`](crate::Code::IllegalSegment), both
+/// before anything is sent.
+///
 /// Values come back as OpenBao stores them: as any JSON, with keys in another order than they were written, and
 /// numbers as `float64`. So an integer beyond 2^53 that would come back as another one is refused before it is
 /// written (write it as text); one that another client wrote was changed when it was stored, and nothing shows it.
@@ -64,6 +68,23 @@ impl Kv2 {
     }
 
     /// Reads a secret; await it, or name a version first. End point: `GET mount/data/path`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// # kv2.write("app/api", serde_json::json!({"token": "one"})).await?;
+    /// let newest = kv2.read("app/api").await?;
+    /// let first = kv2.read("app/api").version(1).await?;
+    /// assert_eq!(newest.expose(), first.expose());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Client::read_with`](crate::Client::read_with).
     #[must_use = "a read does nothing until it is awaited"]
     pub fn read(&self, path: impl Into<String>) -> Read {
         Read { kv2: self.clone(), path: path.into(), version: None, options: ReadOptions::new() }
@@ -71,6 +92,23 @@ impl Kv2 {
 
     /// The names of a secret's keys without their values: an object whose leaves are null; await it, or name a
     /// version or a depth first. End point: `GET mount/subkeys/path`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// use serde_json::json;
+    ///
+    /// kv2.write("app/api", json!({"user": "api", "keys": {"old": "1", "new": "2"}})).await?;
+    /// assert_eq!(kv2.subkeys("app/api").depth(1).await?.expose(), &json!({"user": null, "keys": null}));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Client::read`](crate::Client::read).
     #[must_use = "a read does nothing until it is awaited"]
     pub fn subkeys(&self, path: impl Into<String>) -> Subkeys {
         Subkeys { read: self.read(path), depth: 0 }
@@ -78,6 +116,26 @@ impl Kv2 {
 
     /// Writes a whole secret; await it, or give the check-and-set parameter first. End point:
     /// `POST mount/data/path`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// let first = kv2.write("app/api", serde_json::json!({"token": "one"})).cas(0).await?;
+    /// let second = kv2.write("app/api", serde_json::json!({"token": "two"})).cas(first.version()).await?;
+    /// assert_eq!(second.version(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`CasConflict`](crate::Code::CasConflict) where the newest version is another one;
+    /// [`CasRequired`](crate::Code::CasRequired) of a mount or key that takes no write without;
+    /// [`InvalidValue`](crate::Code::InvalidValue) and [`ValueTooLarge`](crate::Code::ValueTooLarge) as
+    /// [`Client::write`](crate::Client::write); [`Indeterminate`](crate::Code::Indeterminate) where the write was
+    /// sent and its outcome can't be known.
     #[must_use = "a write does nothing until it is awaited"]
     pub fn write(&self, path: impl Into<String>, data: impl Into<SecretValue>) -> Write {
         Write { kv2: self.clone(), path: path.into(), data: data.into(), cas: None }
@@ -91,13 +149,47 @@ impl Kv2 {
     /// it as its check-and-set parameter, one request more than without. Where the token lacks the capability
     /// `patch`, or the server the method, the merge is written by `POST` under the same parameter. Who may patch
     /// and not read sends it without.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// use serde_json::json;
+    ///
+    /// kv2.write("app/api", json!({"user": "api", "token": "one", "old": "x"})).await?;
+    /// kv2.patch("app/api", json!({"token": "two", "old": null})).cas(1).await?;
+    /// assert_eq!(kv2.read("app/api").await?.expose(), &json!({"user": "api", "token": "two"}));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Client::patch`](crate::Client::patch); [`CasConflict`](crate::Code::CasConflict) where the newest
+    /// version is not the one that was given.
     #[must_use = "a patch does nothing until it is awaited"]
     pub fn patch(&self, path: impl Into<String>, changes: impl Into<SecretValue>) -> Patch {
         Patch { kv2: self.clone(), path: path.into(), changes: changes.into(), cas: None }
     }
 
-    /// Deletes these versions, or the newest where none is named. End points:
+    /// Deletes these versions, or the newest where none is named. Their data can be undeleted. End points:
     /// `POST mount/delete/path`, `DELETE mount/data/path`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// # kv2.write("app/api", serde_json::json!({})).await?;
+    /// # kv2.write("app/api", serde_json::json!({})).await?;
+    /// kv2.delete("app/api", &[1]).await?;
+    /// kv2.delete("app/api", &[]).await?; // the newest, 2
+    /// assert!(kv2.versions("app/api").await?.versions().iter().all(|version| version.deletion_time().is_some()));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Client::delete`](crate::Client::delete).
@@ -110,6 +202,20 @@ impl Kv2 {
     /// End point: `POST mount/undelete/path`. It is sent once, since a late one would bring back what was deleted
     /// after it; a lost answer is a success where a version that this client has seen deleted is there again.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// # kv2.write("app/api", serde_json::json!({})).await?;
+    /// kv2.delete("app/api", &[1]).await?;
+    /// kv2.undelete("app/api", &[1]).await?;
+    /// assert_eq!(kv2.read("app/api").await?.version(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`InvalidVersion`](crate::Code::InvalidVersion) where no version is named;
     /// [`Indeterminate`](crate::Code::Indeterminate).
@@ -119,7 +225,20 @@ impl Kv2 {
 
     /// Destroys the data of these versions for good. What is not there is no error, as in OpenBao.
     ///
-    /// End point: `POST mount/destroy/path`.
+    /// End point: `POST mount/destroy/path`, sent again where its answer is lost: twice is the same as once.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// # kv2.write("app/api", serde_json::json!({})).await?;
+    /// kv2.destroy("app/api", &[1]).await?;
+    /// assert!(kv2.versions("app/api").await?.versions()[0].is_destroyed());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`InvalidVersion`](crate::Code::InvalidVersion) where no version is named;
@@ -133,6 +252,19 @@ impl Kv2 {
     /// End point: `DELETE mount/metadata/path`. It is sent once, since a late one would delete a key that was made
     /// anew.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// # kv2.write("app/api", serde_json::json!({})).await?;
+    /// kv2.delete_key("app/api").await?;
+    /// assert_eq!(kv2.metadata("app/api").await.unwrap_err().code(), baokit::Code::SecretNotFound);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`PermissionDenied`](crate::Code::PermissionDenied); [`Indeterminate`](crate::Code::Indeterminate).
     pub async fn delete_key(&self, path: &str) -> Result<()> {
@@ -140,6 +272,19 @@ impl Kv2 {
     }
 
     /// The versions of a secret, oldest first. End point: `GET mount/metadata/path`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// # kv2.write("app/api", serde_json::json!({})).await?;
+    /// let versions = kv2.versions("app/api").await?;
+    /// assert_eq!(versions.versions().len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Client::versions`](crate::Client::versions).
@@ -149,6 +294,20 @@ impl Kv2 {
 
     /// The metadata of a secret: its versions, settings and `custom_metadata`. End point:
     /// `GET mount/metadata/path`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// # kv2.write("app/api", serde_json::json!({})).await?;
+    /// let metadata = kv2.metadata("app/api").await?;
+    /// println!("made {}, changed {}", metadata.created_time(), metadata.updated_time()); // RFC 3339
+    /// assert!(metadata.custom_metadata().is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`SecretNotFound`](crate::Code::SecretNotFound); [`PermissionDenied`](crate::Code::PermissionDenied).
@@ -162,6 +321,27 @@ impl Kv2 {
     ///
     /// End points: `GET` and `POST mount/metadata/path`, always under `metadata_cas`: where none is given, the
     /// version of the metadata is read first, and where another writer comes in between, it starts over.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// use std::time::Duration;
+    /// use baokit::MetadataChange;
+    ///
+    /// let change = MetadataChange::new().max_versions(20).delete_version_after(Duration::from_secs(86_400));
+    /// kv2.write_metadata("app/api", change).await?;
+    /// assert_eq!(kv2.metadata("app/api").await?.max_versions(), 20);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`CasConflict`](crate::Code::CasConflict) where the metadata is at another version than was given, or others
+    /// came in between eight times; [`RequestRejected`](crate::Code::RequestRejected) for what is over OpenBao's
+    /// limits ([`MetadataChange`]), before it is sent; [`Indeterminate`](crate::Code::Indeterminate).
     #[must_use = "a write does nothing until it is awaited"]
     pub fn write_metadata(&self, path: impl Into<String>, change: MetadataChange) -> WriteMetadata {
         WriteMetadata { kv2: self.clone(), path: path.into(), change, cas: None, merges: false }
@@ -172,6 +352,27 @@ impl Kv2 {
     ///
     /// End points: `GET` and `PATCH mount/metadata/path`, `POST` where the token lacks the capability `patch`;
     /// under `metadata_cas` as [`Kv2::write_metadata`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// # kv2.write("app/api", serde_json::json!({})).await?;
+    /// use baokit::MetadataChange;
+    ///
+    /// kv2.patch_metadata("app/api", MetadataChange::new().custom("owner", "payments")).await?;
+    /// let seen = kv2.metadata("app/api").await?.versions().metadata_version();
+    /// kv2.patch_metadata("app/api", MetadataChange::new().remove_custom("owner")).cas(seen).await?;
+    /// assert!(kv2.metadata("app/api").await?.custom_metadata().is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SecretNotFound`](crate::Code::SecretNotFound) where there is no metadata yet, and those of
+    /// [`Kv2::write_metadata`].
     #[must_use = "a patch does nothing until it is awaited"]
     pub fn patch_metadata(&self, path: impl Into<String>, change: MetadataChange) -> WriteMetadata {
         WriteMetadata { kv2: self.clone(), path: path.into(), change, cas: None, merges: true }
@@ -207,6 +408,22 @@ impl Kv2 {
     /// The same with the metadata of each key. End point: `LIST mount/detailed-metadata/folder`, with `after` and
     /// `limit`; a policy on `mount/metadata/…` does not allow it.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// # kv2.write("app/api", serde_json::json!({})).await?;
+    /// let mut pages = kv2.list_detailed("app/")?;
+    /// for entry in pages.next().await?.unwrap_or_default() {
+    ///     let newest = entry.metadata.map(|metadata| metadata.versions().current_version());
+    ///     assert_eq!((entry.name.as_str(), newest), ("api", Some(1))); // none of a folder
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Kv2::list`].
     pub fn list_detailed(&self, folder: &str) -> Result<Pages<Entry>> {
@@ -219,6 +436,19 @@ impl Kv2 {
     /// server does not know it, `LIST mount/metadata/…` goes from folder to folder, breadth first, through 100,000
     /// names and 64 levels at most, and within the one deadline.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// # kv2.write("app/db/main", serde_json::json!({})).await?;
+    /// let found = kv2.scan("app/").await?;
+    /// assert_eq!((found.keys, found.is_complete), (vec!["db/main".to_owned()], true));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`PermissionDenied`](crate::Code::PermissionDenied) where neither is allowed;
     /// [`DeadlineExceeded`](crate::Code::DeadlineExceeded).
@@ -227,6 +457,19 @@ impl Kv2 {
     }
 
     /// The settings of the mount. End point: `GET mount/config`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// let config = kv2.config().await?;
+    /// println!("{} versions, deleted after {} s", config.max_versions, config.delete_version_after);
+    /// # assert_eq!(config, baokit::Kv2Config::default());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`PermissionDenied`](crate::Code::PermissionDenied); [`MountNotFound`](crate::Code::MountNotFound).
@@ -264,6 +507,20 @@ impl fmt::Debug for Kv2 {
 }
 
 /// A read that is about to be awaited.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = baokit_devserver::DevServer::start().await?;
+/// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+/// # let kv2 = client.kv2("secret");
+/// # kv2.write("app/api", serde_json::json!({"token": "one"})).await?;
+/// kv2.read("app/api").version(1).await?; // that version
+/// kv2.read("app/api").min_version(1).await?; // it, or a later one
+/// kv2.read("app/api").strong().await?; // as the leader has it now
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a read does nothing until it is awaited"]
 pub struct Read {
@@ -280,7 +537,7 @@ impl Read {
         self
     }
 
-    /// The newest version must be this one or a later one; see [`ReadOptions::min_version`].
+    /// The newest version must be this one or a later one, 0 by default; see [`ReadOptions::min_version`].
     pub fn min_version(mut self, version: u64) -> Self {
         self.options = self.options.min_version(version);
         self
@@ -304,6 +561,19 @@ impl IntoFuture for Read {
 }
 
 /// A write that is about to be awaited.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = baokit_devserver::DevServer::start().await?;
+/// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+/// # let kv2 = client.kv2("secret");
+/// let written = kv2.write("app/api", serde_json::json!({"token": "one"})).cas(0).await?; // it is new
+/// let late = kv2.write("app/api", serde_json::json!({"token": "two"})).cas(0).await.unwrap_err();
+/// assert_eq!((written.version(), late.code()), (1, baokit::Code::CasConflict));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a write does nothing until it is awaited"]
 pub struct Write {
@@ -316,8 +586,8 @@ pub struct Write {
 impl Write {
     /// Writes only if this is the current version; 0 for a secret that was never written.
     ///
-    /// It also makes the write safe to repeat: without it, a lost answer is reported as
-    /// [`Indeterminate`](crate::Code::Indeterminate).
+    /// It also makes the write safe to repeat. Without it the write is sent once; where its answer is lost and a
+    /// read can't show that it was done, it is reported as [`Indeterminate`](crate::Code::Indeterminate).
     pub fn cas(mut self, version: u64) -> Self {
         self.cas = Some(version);
         self
@@ -335,6 +605,19 @@ impl IntoFuture for Write {
 }
 
 /// A read of a secret's keys that is about to be awaited.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = baokit_devserver::DevServer::start().await?;
+/// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+/// # let kv2 = client.kv2("secret");
+/// # kv2.write("app/api", serde_json::json!({"token": "one"})).await?;
+/// let names = kv2.subkeys("app/api").version(1).depth(1).await?;
+/// assert_eq!(names.expose(), &serde_json::json!({"token": null}));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a read does nothing until it is awaited"]
 pub struct Subkeys {
@@ -349,7 +632,7 @@ impl Subkeys {
         self
     }
 
-    /// Follows objects so many levels deep; 0 for all.
+    /// Follows objects so many levels deep; 0, the default, for all.
     pub fn depth(mut self, levels: u64) -> Self {
         self.depth = levels;
         self
@@ -367,6 +650,19 @@ impl IntoFuture for Subkeys {
 }
 
 /// A patch that is about to be awaited.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = baokit_devserver::DevServer::start().await?;
+/// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+/// # let kv2 = client.kv2("secret");
+/// # kv2.write("app/api", serde_json::json!({"token": "one"})).await?;
+/// let change = kv2.patch("app/api", serde_json::json!({"token": "two"})).cas(1).await?;
+/// assert_eq!(change.new_version, 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a patch does nothing until it is awaited"]
 pub struct Patch {
@@ -377,7 +673,8 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// Patches only if this is the current version, and does not start over.
+    /// Patches only if this is the current version, and does not start over: without it, it does so eight times at
+    /// most.
     pub fn cas(mut self, version: u64) -> Self {
         self.cas = Some(version);
         self
@@ -395,6 +692,22 @@ impl IntoFuture for Patch {
 }
 
 /// A change of metadata that is about to be awaited.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = baokit_devserver::DevServer::start().await?;
+/// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+/// # let kv2 = client.kv2("secret");
+/// use baokit::MetadataChange;
+///
+/// let change = MetadataChange::new().cas_required(true);
+/// kv2.write_metadata("app/api", change).cas(0).await?; // it has no metadata yet
+/// let refused = kv2.write("app/api", serde_json::json!({})).await.unwrap_err();
+/// assert_eq!(refused.code(), baokit::Code::CasRequired);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a change does nothing until it is awaited"]
 pub struct WriteMetadata {

@@ -12,8 +12,9 @@ impl Client {
     ///
     /// End points: `GET` and `PATCH mount/data/path`. The newest version is read first, one request more than a
     /// patch takes, so that the patch can name it as its check-and-set parameter: a lost answer can't become a
-    /// second version, and where another writer comes in between, it starts over. Where the token lacks the
-    /// capability `patch`, or the server the method, the merge is written by `POST` under the same parameter.
+    /// second version, and where another writer comes in between, it starts over, eight times at most. Where the
+    /// token lacks the capability `patch`, or the server the method, the merge is written by `POST` under the same
+    /// parameter. Who may patch and not read sends it without.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -70,15 +71,41 @@ impl Client {
     ///
     /// End point: `POST mount/destroy/path`, sent again where its answer is lost: twice is the same as once.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// let uri = "openbao+kv2://secret/app/api";
+    /// client.write(uri, serde_json::json!({"token": "one"})).await?;
+    /// client.destroy(uri, &[1]).await?;
+    /// assert_eq!(client.read(uri).await.unwrap_err().code(), baokit::Code::SecretDestroyed);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::undelete`].
     pub async fn destroy(&self, uri: impl AsRef<str>, versions: &[u64]) -> Result<()> {
         self.core.destroy(uri.as_ref(), versions).await
     }
 
-    /// The metadata of a secret: its versions, settings and `custom_metadata`.
+    /// The metadata of a secret: its versions, settings and `custom_metadata`, of a secret that has no version left
+    /// as well.
     ///
     /// End point: `GET mount/metadata/path`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # client.write("openbao+kv2://secret/app/api#token", "one").await?;
+    /// let metadata = client.metadata("openbao+kv2://secret/app/api").await?;
+    /// assert_eq!((metadata.versions().current_version(), metadata.max_versions()), (1, 0)); // 0: as the mount says
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`SecretNotFound`](crate::Code::SecretNotFound); [`PermissionDenied`](crate::Code::PermissionDenied);
@@ -116,6 +143,20 @@ impl Client {
     /// What lies in a folder (`openbao+kv2://secret/app/`), page by page. An empty folder is no error.
     ///
     /// End point: `LIST mount/metadata/folder`, with `after` and `limit`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # client.write("openbao+kv2://secret/app/api#token", "one").await?;
+    /// let mut pages = client.list("openbao+kv2://secret/app/")?.limit(100);
+    /// while let Some(names) = pages.next().await? {
+    ///     assert_eq!(names, ["api"]);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of a URI that is none, and [`TenantMountMismatch`](crate::Code::TenantMountMismatch); see
@@ -162,8 +203,23 @@ impl Client {
     ///
     /// End points: `GET mount/data/path` of both (of the destination only with `overwrite`), `POST mount/data/path`.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// let (from, to) = ("openbao+kv2://secret/app/api", "openbao+kv2://secret/app/spare");
+    /// client.write(from, serde_json::json!({"token": "one"})).await?;
+    /// let copied = client.copy(from, to, false).await?;
+    /// assert_eq!((copied.source_version, copied.old_version, copied.new_version), (1, 0, 1));
+    /// assert_eq!(client.copy(from, to, false).await.unwrap_err().code(), baokit::Code::CasConflict);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
-    /// Those of [`Client::read`] about the source, those of [`Client::write`] about the destination;
+    /// Those of [`Client::read`] and [`StaleRead`](crate::Code::StaleRead) about the source, those of
+    /// [`Client::write`] about the destination;
     /// [`CasConflict`](crate::Code::CasConflict) where something is there and is not to be overwritten;
     /// [`FragmentNotAllowed`](crate::Code::FragmentNotAllowed);
     /// [`RequestRejected`](crate::Code::RequestRejected) where both are the same secret.
@@ -173,7 +229,8 @@ impl Client {
 
     /// Moves the data of a secret's newest version to another path: [`Client::copy`], and then a deletion of the
     /// version that was copied. Its older versions and its metadata stay, and undelete brings it back; a version
-    /// that another writer adds to the source meanwhile is not deleted.
+    /// that another writer adds to the source meanwhile is not deleted. Nor is one of a source that was made anew
+    /// meanwhile, as far as a look right before the deletion can tell: OpenBao deletes by number alone.
     ///
     /// A move that fails half-way leaves the source. Where the copy was made and the deletion failed, the error
     /// says so: delete the source's version then, or move again with `overwrite`.
@@ -195,8 +252,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Client::copy`] and of [`Client::delete`];
-    /// [`VersionNotAllowed`](crate::Code::VersionNotAllowed).
+    /// Those of [`Client::copy`] and of [`Client::delete`]; [`CasConflict`](crate::Code::CasConflict) too where the
+    /// source was made anew; [`VersionNotAllowed`](crate::Code::VersionNotAllowed).
     pub async fn move_to(&self, from: impl AsRef<str>, to: impl AsRef<str>, overwrite: bool) -> Result<Copied> {
         self.core.move_to(from.as_ref(), to.as_ref(), overwrite).await
     }

@@ -17,6 +17,21 @@ type Core = Arc<baokit_core::Client<NativeHost>>;
 /// is made or deleted meanwhile is seen or not, and nothing comes twice. Names come in the order of their bytes; a
 /// folder's ends in a slash, and a key of the same name comes apart from it. They are OpenBao's: in a path or URI
 /// a `%` of theirs is written `%25`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = baokit_devserver::DevServer::start().await?;
+/// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+/// # let kv2 = client.kv2("secret");
+/// # for path in ["a", "b", "c"] { kv2.write(path, serde_json::json!({})).await?; }
+/// let mut pages = kv2.list("")?.after("a").limit(1);
+/// assert_eq!(pages.next().await?, Some(vec!["b".to_owned()]));
+/// assert_eq!(pages.next().await?, Some(vec!["c".to_owned()]));
+/// assert_eq!(pages.next().await?, None);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Pages<T = String> {
     core: Core,
     pages: baokit_core::Pages<T>,
@@ -42,6 +57,23 @@ impl<T> Pages<T> {
 
     /// The next page; none behind the last. An empty folder, or none at all, has no page. After an error the same
     /// page may be asked for again.
+    ///
+    /// End point: `LIST mount/metadata/folder`, of a detailed list `LIST mount/detailed-metadata/folder`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).build()?;
+    /// # let kv2 = client.kv2("secret");
+    /// # kv2.write("app/api", serde_json::json!({})).await?;
+    /// let mut pages = kv2.list("app/")?;
+    /// while let Some(names) = pages.next().await? {
+    ///     println!("{names:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`PermissionDenied`](crate::Code::PermissionDenied) without the capability `list` on the folder

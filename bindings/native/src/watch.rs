@@ -11,6 +11,20 @@ use futures_util::stream::try_unfold;
 use crate::host::NativeHost;
 
 /// A secret that is watched; [`Client::watch`](crate::Client::watch) makes one.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = baokit_devserver::DevServer::start().await?;
+/// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+/// # client.write("openbao+kv2://secret/app#token", "first").await?;
+/// use std::time::Duration;
+///
+/// let mut watch = client.watch("openbao+kv2://secret/app")?.every(Duration::from_secs(5));
+/// assert_eq!(watch.next().await?.version(), 1); // the newest at first, then each that follows
+/// # Ok(())
+/// # }
+/// ```
 pub struct Watch {
     core: Arc<baokit_core::Client<NativeHost>>,
     watch: baokit_core::Watch,
@@ -21,7 +35,8 @@ impl Watch {
         Self { core, watch }
     }
 
-    /// The time from one look to the next: 30 s by default, 1 s to a week, spread by a quarter either way.
+    /// The time from one look to the next: 30 s by default, 1 s to a week, spread by a quarter either way. What is
+    /// outside is taken for the nearest.
     #[must_use]
     pub fn every(self, interval: Duration) -> Self {
         Self { watch: self.watch.every(interval), ..self }
@@ -31,7 +46,26 @@ impl Watch {
     /// newest at a look. Versions that came and went between two looks are left out; a secret that is made
     /// anew is told as well, with a version that may be lower.
     ///
-    /// While no node serves, it goes on waiting. Its future may be dropped and asked for again.
+    /// While no node serves, it goes on waiting, beyond the client's deadline too. Its future may be dropped and asked
+    /// for again.
+    ///
+    /// End point: `GET mount/metadata/path`, at each look.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # client.write("openbao+kv2://secret/app#token", "first").await?;
+    /// use std::time::Duration;
+    ///
+    /// let mut watch = client.watch("openbao+kv2://secret/app")?.every(Duration::from_secs(1));
+    /// watch.next().await?;
+    /// client.write("openbao+kv2://secret/app#token", "second").await?;
+    /// assert_eq!(watch.next().await?.version(), 2); // after a second or so
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What can't be mended by waiting: [`PermissionDenied`](crate::Code::PermissionDenied),

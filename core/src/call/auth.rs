@@ -196,6 +196,16 @@ const LOG_IN_REFUSED: &str = "the log-in is refused: the role, or what proves th
 /// What OpenBao says of the client's own token.
 ///
 /// On a standby the times can lag behind; the answer to a log-in or a renewal is the better source.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// let token = client.lookup_self().await?;
+/// assert_eq!((token.policies(), token.ttl()), (&["root".to_owned()][..], 0)); // without an end
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct TokenInfo {
     accessor: String,
@@ -271,6 +281,16 @@ struct RenewBody {
 }
 
 /// A token's lease after a renewal.
+///
+/// ```
+/// # use baokit_core_testing::{answering, run};
+/// # run(async {
+/// # let client = answering(r#"{"auth":{"client_token":"hvs.x","lease_duration":1800,"renewable":true}}"#);
+/// let renewal = client.renew_self(Some(1800)).await?;
+/// assert_eq!((renewal.lease_duration(), renewal.is_renewable()), (1800, true)); // seconds
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Renewal {
     lease_duration: u64,

@@ -188,6 +188,18 @@ struct WriteOptions {
 }
 
 /// The version that a write made.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// let data = serde_json::json!({"token": "one"}).into();
+/// let written = client.kv2_write("secret", "app", &data, Some(0)).await?;
+/// println!("version {} at {}", written.version(), written.created_time());
+/// # assert_eq!(written.version(), 1);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Written {
     version: u64,
@@ -314,7 +326,7 @@ pub(crate) fn change_versions(at: Address<'_>, fate: Fate, versions: &[u64]) -> 
     Call::with_body(Method::Post, at.target(endpoint), replay, &VersionsBody { versions }, Answer::nothing)
 }
 
-/// One version of a secret, without its data.
+/// One version of a secret, without its data. See [`Versions`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Version {
     version: u64,
@@ -350,6 +362,20 @@ impl Version {
 }
 
 /// The versions of a secret that OpenBao still knows, oldest first.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+/// let versions = client.versions("openbao+kv2://secret/app").await?;
+/// for version in versions.versions() {
+///     println!("{}: {}, destroyed: {}", version.version(), version.created_time(), version.is_destroyed());
+/// }
+/// # assert_eq!(versions.current_version(), 1);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Versions {
     // For whoever changes metadata; what operations answer in other languages does without.

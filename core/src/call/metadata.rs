@@ -58,6 +58,18 @@ pub(crate) fn delete(at: Address<'_>) -> Call<()> {
 }
 
 /// A secret's metadata: its versions, its settings and its `custom_metadata`.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+/// let metadata = client.metadata("openbao+kv2://secret/app").await?;
+/// assert_eq!(metadata.versions().current_version(), 1);
+/// assert!(metadata.delete_version_after().is_zero(), "the mount decides");
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Metadata {
     #[serde(flatten)]
@@ -198,7 +210,12 @@ pub(super) fn seconds_of(text: &str) -> Option<f64> {
 /// ```
 /// use baokit_core::MetadataChange;
 ///
-/// let change = MetadataChange::new().custom("owner", "payments").max_versions(20);
+/// let change = MetadataChange::new()
+///     .custom("owner", "payments")
+///     .remove_custom("team")
+///     .max_versions(20)
+///     .cas_required(true)
+///     .delete_version_after(std::time::Duration::from_secs(30 * 86_400));
 /// assert!(!format!("{change:?}").contains("payments"), "values are not shown");
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -244,7 +261,8 @@ impl MetadataChange {
         self
     }
 
-    /// After how long a version is deleted by itself, in whole seconds, rounded up; zero leaves it to the mount.
+    /// After how long a version is deleted by itself, in whole seconds, rounded up, 292 years at most; zero leaves it
+    /// to the mount.
     pub fn delete_version_after(mut self, time: Duration) -> Self {
         self.delete_version_after = Some(time);
         self

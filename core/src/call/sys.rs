@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::http::Method;
 use crate::secret::SecretValue;
 
-/// How a node is, as it says itself.
+/// How a node is, as it says itself. See [`Sys::health`](crate::Sys::health).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Health {
@@ -52,7 +52,7 @@ pub(crate) fn closing() -> Call<Health> {
     health().with(|spec| spec.closes = true)
 }
 
-/// How far a node is from being unsealed.
+/// How far a node is from being unsealed. See [`Sys::seal_status`](crate::Sys::seal_status).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct SealStatus {
@@ -86,7 +86,7 @@ pub(crate) fn seal_status() -> Call<SealStatus> {
     of_node(get("/v1/sys/seal-status", document))
 }
 
-/// Who leads, as a node believes.
+/// Who leads, as a node believes. See [`Sys::leader`](crate::Sys::leader).
 // OpenBao leaves out what is empty, and up to 2.6 also what is false.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
@@ -117,7 +117,7 @@ pub(crate) fn leader() -> Call<Leader> {
     of_node(get("/v1/sys/leader", document))
 }
 
-/// One unsealed node, as the leader sees it.
+/// One unsealed node, as the leader sees it. See [`Sys::ha_status`](crate::Sys::ha_status).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct HaNode {
@@ -144,7 +144,7 @@ pub(crate) fn ha_status() -> Call<Vec<HaNode>> {
     of_cluster(get("/v1/sys/ha-status", |spec, answer| answer.data::<Nodes>(spec).map(|data| data.nodes)))
 }
 
-/// A version that the cluster ran.
+/// A version that the cluster ran. See [`Sys::version_history`](crate::Sys::version_history).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InstalledVersion {
@@ -178,7 +178,7 @@ pub(crate) fn version_history() -> Call<Vec<InstalledVersion>> {
     }))
 }
 
-/// What opens a new cluster. It is told once; whoever loses it loses the cluster.
+/// What opens a new cluster. It is told once; whoever loses it loses the cluster. See [`Sys::init`](crate::Sys::init).
 #[derive(Deserialize)]
 #[non_exhaustive]
 pub struct Initialization {

@@ -31,10 +31,15 @@ const MAX_CONCURRENT: RangeInclusive<usize> = 1..=100_000;
 /// let settings = Settings::builder(Provider::OpenBao)
 ///     .urls(["https://openbao.internal:8200"])
 ///     .credential(Credential::token("hvs.example"))
+///     .namespace("team")
 ///     .deadline(Duration::from_secs(10))
+///     .renewal_threshold(Duration::from_secs(60))
+///     .pool_size(4)
+///     .max_concurrent(200)
+///     .tenant_id("billing")
 ///     .allowed_mounts(["secret"])
 ///     .build()?;
-/// assert_eq!(settings.deadline().as_secs(), 10);
+/// assert_eq!((settings.deadline().as_secs(), settings.max_concurrent()), (10, 200));
 /// # Ok(())
 /// # }
 /// ```
@@ -91,7 +96,7 @@ impl SettingsBuilder {
         Self::new(provider).attempt(|builder| super::lookup::read(builder, &lookup))
     }
 
-    /// The nodes of one cluster; see [`Origin`].
+    /// The nodes of one cluster, 1 to [`MAX_NODES`]; see [`Origin`].
     pub fn urls<I>(self, urls: I) -> Self
     where
         I: IntoIterator,
@@ -143,38 +148,38 @@ impl SettingsBuilder {
         self.attempt(|builder| builder.put_client_certificate(keys, certificate, key))
     }
 
-    /// Whether the nodes' certificates are verified. Switching it off earns a warning.
+    /// Whether the nodes' certificates are verified, true by default. Switching it off earns a warning.
     pub fn verify_tls(self, verify: bool) -> Self {
         self.attempt(|builder| builder.put_verify("verify_tls", verify))
     }
 
-    /// The deadline of a whole operation: above zero, up to a day.
+    /// The deadline of a whole operation: 30 s by default, above zero, up to a day.
     pub fn deadline(self, deadline: Duration) -> Self {
         self.attempt(|builder| builder.put_deadline("deadline", deadline))
     }
 
-    /// How long before its end a token is renewed: up to 30 days.
+    /// How long before its end a token is renewed: 600 s by default, up to 30 days, and a third of its lease at most.
     pub fn renewal_threshold(self, threshold: Duration) -> Self {
         self.attempt(|builder| builder.put_renewal_threshold("renewal_threshold", threshold))
     }
 
-    /// How many idle connections are kept for each node: 1 to 10,000.
+    /// How many idle connections are kept for each node: 10 by default, 1 to 10,000.
     pub fn pool_size(self, size: usize) -> Self {
         self.attempt(|builder| builder.put_pool_size("pool_size", size))
     }
 
-    /// How many operations may be in flight at once: 1 to 100,000.
+    /// How many operations may be in flight at once: 50 by default, 1 to 100,000.
     pub fn max_concurrent(self, operations: usize) -> Self {
         self.attempt(|builder| builder.put_max_concurrent("max_concurrent", operations))
     }
 
-    /// The tenant's id; see [`TenantGuard`].
+    /// The tenant's id, `dev` by default; see [`TenantGuard`].
     pub fn tenant_id(mut self, id: impl Into<String>) -> Self {
         self.put_tenant_id(id.into());
         self
     }
 
-    /// The mounts that the tenant may use; see [`TenantGuard`].
+    /// The mounts that the tenant may use, none by default; see [`TenantGuard`].
     pub fn allowed_mounts<I>(mut self, mounts: I) -> Self
     where
         I: IntoIterator,
@@ -184,7 +189,8 @@ impl SettingsBuilder {
         self
     }
 
-    /// Whether URIs are read leniently.
+    /// Whether URIs are read leniently, as [`ParseOptions::accept_legacy`](crate::uri::ParseOptions::accept_legacy)
+    /// says; false by default.
     pub fn accept_legacy(mut self, accept: bool) -> Self {
         self.put_accept_legacy(accept);
         self

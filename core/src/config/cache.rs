@@ -20,13 +20,19 @@ const BYTES: RangeInclusive<usize> = 1024..=usize::MAX / 2;
 /// seen, written or deleted it never misses. What was read is wiped when it leaves the cache: when it
 /// is replaced, purged or evicted, found to be too old, or the client is closed.
 ///
+/// What is outside its bounds is refused when the client is made, with
+/// [`InvalidSetting`](crate::Code::InvalidSetting) about `cache.ttl` and so on.
+///
 /// ```
 /// use std::time::Duration;
 /// use baokit_core::config::{CacheConfig, Credential, Settings};
 /// use baokit_core::uri::Provider;
 ///
 /// # fn main() -> baokit_core::Result<()> {
-/// let cache = CacheConfig::new(Duration::from_secs(60)).max_entries(1000).stale_if_error(Duration::from_secs(300));
+/// let cache = CacheConfig::new(Duration::from_secs(60)) // how old an answer may be
+///     .stale_if_error(Duration::from_secs(300)) // how much older where nobody answers
+///     .max_entries(1000)
+///     .max_bytes(8 << 20);
 /// let settings = Settings::builder(Provider::OpenBao)
 ///     .urls(["https://openbao.internal:8200"])
 ///     .credential(Credential::token("hvs.example"))
@@ -60,14 +66,14 @@ impl CacheConfig {
         self
     }
 
-    /// How many secrets it keeps: 1 to 10,000,000. A pinned version counts as one, and so does the same
+    /// How many secrets it keeps: 10,000 by default, 1 to 10,000,000. A pinned version counts as one, and so does the same
     /// secret in another partition.
     pub const fn max_entries(mut self, entries: usize) -> Self {
         self.max_entries = entries;
         self
     }
 
-    /// How many bytes they may take, at least 1024: an estimate of their data and of what it takes to
+    /// How many bytes they may take, 64 MiB by default, at least 1024: an estimate of their data and of what it takes to
     /// keep them. A secret that is larger than that is not kept.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;

@@ -23,8 +23,13 @@ pub const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/servicea
 /// use baokit_core::config::Credential;
 ///
 /// # fn main() -> baokit_core::Result<()> {
+/// let _given = Credential::token("hvs.example");
 /// let _agent = Credential::token_file("/run/openbao/token");
 /// let _pod = Credential::kubernetes("app")?.at("kubernetes-west")?;
+/// let _ci = Credential::jwt("deploy", "eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl")?;
+/// let _delivered = Credential::wrapped_app_role("role-id", "hvs.wrapping-token", Some("app"))?;
+/// let _person = Credential::user_pass("ada", "correct horse battery staple")?;
+/// let _machine = Credential::certificate(Some("app".to_owned()))?;
 /// let _job = Credential::app_role("role-id", "secret-id")?.inline();
 /// # Ok(())
 /// # }
@@ -110,6 +115,16 @@ type Presence = ();
 type Presence = std::convert::Infallible;
 
 /// Where a JWT comes from.
+///
+/// ```
+/// use baokit_core::config::{Credential, JwtSource};
+///
+/// # fn main() -> baokit_core::Result<()> {
+/// let credential = Credential::jwt_file("app", "/run/identity/jwt")?;
+/// assert!(matches!(credential, Credential::Jwt { jwt: JwtSource::File(_), .. }));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub enum JwtSource {
     /// The text itself.
@@ -133,7 +148,7 @@ impl Credential {
         Self::app_role_at("approle", role_id, secret_id)
     }
 
-    /// AppRole at another mount, such as `team-approle`.
+    /// AppRole at another mount, such as `team-approle`. End point: `POST auth/team-approle/login`.
     ///
     /// # Errors
     /// Those of [`ApiPath::parse`].
@@ -287,7 +302,8 @@ impl Credential {
         Ok(Self::Jwt { mount, role: Some(role.into()), jwt: JwtSource::Text(jwt.into()), gate: Self::GATE })
     }
 
-    /// The same with a file that the JWT is read from at each log-in; one line break at its end does not count.
+    /// The same with a file that the JWT is read from at each log-in; one line break at its end does not count. End
+    /// point: `POST auth/jwt/login`.
     ///
     /// # Errors
     /// None in practice: the default mount is a legal path.

@@ -36,6 +36,18 @@ impl fmt::Display for WarningCode {
 }
 
 /// A warning: a stable code, and a text that names the keys and shows no value of a credential.
+///
+/// ```
+/// use baokit_core::config::{Credential, Settings, WarningCode};
+/// use baokit_core::uri::Provider;
+///
+/// # fn main() -> baokit_core::Result<()> {
+/// let builder = Settings::builder(Provider::OpenBao).credential(Credential::token("hvs.example"));
+/// let settings = builder.urls(["http://openbao.internal:8200"]).build()?;
+/// assert_eq!(settings.warnings()[0].code(), WarningCode::PlainHttp);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     code: WarningCode,

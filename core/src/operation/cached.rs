@@ -37,14 +37,22 @@ impl Default for Demands {
 
 impl ReadOptions {
     /// On whose behalf the secret is read: it comes from the cluster, or from what was read on the same
-    /// behalf. By default that of the client itself.
+    /// behalf. By default that of the client itself. See [`Partition`].
     #[must_use]
     pub const fn partition(mut self, partition: Partition) -> Self {
         self.cached.partition = Some(partition);
         self
     }
 
-    /// What comes from the cache was asked for so long ago at most, even where the cluster can't be had.
+    /// What comes from the cache was asked for so long ago at most, even where the cluster can't be had. Without it
+    /// the times of [`CacheConfig`](crate::config::CacheConfig) hold.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use baokit_core::ReadOptions;
+    ///
+    /// let options = ReadOptions::new().max_age(Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.cached.max_age = age;
@@ -53,7 +61,7 @@ impl ReadOptions {
 }
 
 impl<H: Host> Client<H> {
-    /// What the cache did, and what it holds; all zeros where it is off.
+    /// What the cache did, and what it holds; all zeros where it is off. Sends nothing.
     #[must_use]
     pub fn cache_metrics(&self) -> CacheMetrics {
         self.shared.with(|session| session.cache.metrics())

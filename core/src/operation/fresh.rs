@@ -43,6 +43,9 @@ const LEADER_LIMIT: Duration = Duration::from_secs(5);
 ///
 /// // What another process wrote as version 7 must be there, or a later one.
 /// let options = ReadOptions::new().min_version(7);
+///
+/// // As it is now, whatever that costs.
+/// let options = ReadOptions::new().strong();
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
@@ -65,7 +68,8 @@ impl ReadOptions {
     }
 
     /// The secret's newest version must be this one or a later one: so a version that one process wrote
-    /// is seen by another. Where the cluster does not have it, the read fails with [`Code::StaleRead`].
+    /// is seen by another. 0, the default, demands nothing; of a pinned version it demands nothing either. Where the
+    /// cluster does not have it, the read fails with [`Code::StaleRead`].
     #[must_use]
     pub const fn min_version(mut self, version: u64) -> Self {
         self.min_version = version;
@@ -74,6 +78,9 @@ impl ReadOptions {
 
     /// The answer must come from the leader as it is at this moment. It takes two requests and a write
     /// to the cluster's log, some 70 ms; an everyday read takes one and about a millisecond.
+    ///
+    /// End points: that of the read, wrapped (`X-Vault-Wrap-TTL`), and `POST sys/wrapping/unwrap`; where there is
+    /// nothing to wrap, `POST sys/wrapping/wrap` shows which node leads. The default policy allows both.
     #[must_use]
     pub const fn strong(mut self) -> Self {
         self.strong = true;

@@ -17,6 +17,20 @@ use crate::uri::path::{Mount, SecretPath};
 impl<H: Host> Client<H> {
     /// Reads the newest version, or the one that is named. End point: `GET mount/data/path`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// use baokit_core::ReadOptions;
+    ///
+    /// let newest = client.kv2_read("secret", "app", None, ReadOptions::new()).await?;
+    /// assert_eq!(newest.version(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::read`]; [`crate::Code::IllegalSegment`] for a mount or path that is none.
     pub async fn kv2_read(
@@ -40,6 +54,16 @@ impl<H: Host> Client<H> {
     /// made good by sending it again. Without, the write is sent once; where its answer is lost, a strong
     /// read looks whether the value is there.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// let data = serde_json::json!({"token": "one"}).into();
+    /// assert_eq!(client.kv2_write("secret", "app", &data, Some(0)).await?.version(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`crate::Code::CasConflict`], [`crate::Code::CasRequired`], [`crate::Code::ValueTooLarge`];
     /// [`crate::Code::Indeterminate`] where the write was sent and its outcome can't be known.
@@ -61,6 +85,18 @@ impl<H: Host> Client<H> {
     /// `cas` the newest version must be that one. Where the token lacks the capability `patch`, or the server the
     /// method, the merge is written by `POST` under the same `cas`. Who may patch and not read sends it without.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// let changes = serde_json::json!({"token": "two"}).into();
+    /// assert_eq!(client.kv2_patch("secret", "app", &changes, Some(1)).await?.new_version, 2);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::SecretNotFound`], [`Code::SecretDeleted`], [`Code::SecretDestroyed`]; [`Code::InvalidValue`] for
     /// what is no object; those of [`Client::kv2_write`].
@@ -73,6 +109,17 @@ impl<H: Host> Client<H> {
 
     /// Deletes these versions, or the newest where none is named. End points:
     /// `POST mount/delete/path`, `DELETE mount/data/path`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// client.kv2_delete("secret", "app", &[1]).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// As [`Client::delete`].
@@ -87,6 +134,18 @@ impl<H: Host> Client<H> {
     /// End point: `POST mount/undelete/path`. It is sent once, since a late one would bring back what was deleted
     /// after it; a lost answer is a success where a version that this client has seen deleted is there again.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// client.kv2_delete("secret", "app", &[1]).await?;
+    /// client.kv2_undelete("secret", "app", &[1]).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::InvalidVersion`] where no version is named; [`Code::Indeterminate`].
     pub async fn kv2_undelete(&self, mount: &str, path: &str, versions: &[u64]) -> Result<()> {
@@ -99,6 +158,17 @@ impl<H: Host> Client<H> {
     ///
     /// End point: `POST mount/destroy/path`, sent again where its answer is lost: twice is the same as once.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// client.kv2_destroy("secret", "app", &[1]).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::InvalidVersion`] where no version is named; [`Code::Indeterminate`].
     pub async fn kv2_destroy(&self, mount: &str, path: &str, versions: &[u64]) -> Result<()> {
@@ -109,6 +179,17 @@ impl<H: Host> Client<H> {
 
     /// The versions of a secret. End point: `GET mount/metadata/path`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// assert_eq!(client.kv2_versions("secret", "app").await?.current_version(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::versions`].
     pub async fn kv2_versions(&self, mount: &str, path: &str) -> Result<Versions> {
@@ -118,6 +199,17 @@ impl<H: Host> Client<H> {
 
     /// The metadata of a secret: its versions, settings and `custom_metadata`. End point:
     /// `GET mount/metadata/path`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// assert_eq!(client.kv2_metadata("secret", "app").await?.max_versions(), 0); // the mount decides
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::SecretNotFound`]; [`Code::PermissionDenied`].
@@ -132,6 +224,17 @@ impl<H: Host> Client<H> {
     /// End points: `GET` and `POST mount/metadata/path`. The version of the metadata is read first, for
     /// `metadata_cas`, so that a lost answer can be made good; where another writer comes in between, it starts
     /// over. With `cas` (0 where metadata was never written) it must be that one.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// use baokit_core::MetadataChange;
+    ///
+    /// client.kv2_write_metadata("secret", "app", &MetadataChange::new().max_versions(20), Some(0)).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::CasConflict`]; [`Code::RequestRejected`] for what is over OpenBao's limits, before it is sent;
@@ -152,6 +255,19 @@ impl<H: Host> Client<H> {
     /// End points: `GET` and `PATCH mount/metadata/path`, `POST` where the token lacks the capability `patch`;
     /// under `metadata_cas` as [`Client::kv2_write_metadata`].
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// use baokit_core::MetadataChange;
+    ///
+    /// client.kv2_patch_metadata("secret", "app", &MetadataChange::new().custom("owner", "payments"), None).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::SecretNotFound`], and those of [`Client::kv2_write_metadata`].
     pub async fn kv2_patch_metadata(
@@ -170,6 +286,17 @@ impl<H: Host> Client<H> {
     /// End point: `DELETE mount/metadata/path`. It is sent once, since a late one would delete a key that was made
     /// anew.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// client.kv2_delete_key("secret", "app").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::PermissionDenied`]; [`Code::Indeterminate`].
     pub async fn kv2_delete_key(&self, mount: &str, path: &str) -> Result<()> {
@@ -180,6 +307,18 @@ impl<H: Host> Client<H> {
     /// What lies in a folder (`app/`; empty for the root), page by page. End point:
     /// `LIST mount/metadata/folder`, with `after` and `limit`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// let mut pages = client.kv2_list("secret", "")?;
+    /// assert_eq!(pages.next(&client).await?, Some(vec!["app".to_owned()]));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::IllegalSegment`]; see [`Pages::next`] for those of its requests.
     pub fn kv2_list(&self, mount: &str, folder: &str) -> Result<Pages> {
@@ -188,6 +327,20 @@ impl<H: Host> Client<H> {
 
     /// The same with the metadata of each key. End point: `LIST mount/detailed-metadata/folder`, with `after` and
     /// `limit`; a policy on `mount/metadata/…` does not allow it.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// let mut pages = client.kv2_list_detailed("secret", "")?;
+    /// for entry in pages.next(&client).await?.unwrap_or_default() {
+    ///     println!("{} {:?}", entry.name, entry.metadata.map(|metadata| metadata.versions().current_version()));
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// As [`Client::kv2_list`].
@@ -201,6 +354,17 @@ impl<H: Host> Client<H> {
     /// server does not know it, `LIST mount/metadata/…` goes from folder to folder, breadth first, through 100,000
     /// names and 64 levels at most, and within the one deadline.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// assert_eq!(client.kv2_scan("secret", "").await?.keys, ["app"]);
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::PermissionDenied`] where neither is allowed; [`Code::DeadlineExceeded`].
     pub async fn kv2_scan(&self, mount: &str, folder: &str) -> Result<Scan> {
@@ -212,6 +376,20 @@ impl<H: Host> Client<H> {
     /// followed `depth` levels deep, 0 for all.
     ///
     /// End point: `GET mount/subkeys/path`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// use baokit_core::ReadOptions;
+    ///
+    /// let names = client.kv2_subkeys("secret", "app", None, 0, ReadOptions::new()).await?;
+    /// assert_eq!(names.expose(), &serde_json::json!({"token": null}));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// As [`Client::kv2_read`].
@@ -233,6 +411,15 @@ impl<H: Host> Client<H> {
 
     /// The settings of a mount. End point: `GET mount/config`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// assert_eq!(client.kv2_config("secret").await?.max_versions, 0); // which means 10
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::PermissionDenied`]; [`Code::MountNotFound`].
     pub async fn kv2_config(&self, mount: &str) -> Result<Kv2Config> {
@@ -242,6 +429,17 @@ impl<H: Host> Client<H> {
 
     /// Writes the settings of a mount, all of them. End point: `POST mount/config`, sent once; a lost answer is a
     /// success where the settings are in place.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// let mut config = client.kv2_config("secret").await?;
+    /// config.cas_required = true;
+    /// client.kv2_write_config("secret", &config).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::PermissionDenied`]; [`Code::Indeterminate`].

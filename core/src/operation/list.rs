@@ -22,6 +22,18 @@ const MAX_LEVELS: usize = 64;
 /// is made or deleted meanwhile is seen or not, and nothing comes twice. Names come in the order of their bytes; a
 /// folder's ends in a slash, and a key of the same name comes apart from it. They are OpenBao's: in a path or URI
 /// a `%` of theirs is written `%25`.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// # let data = serde_json::json!({"token": "one"}).into();
+/// # client.kv2_write("secret", "app", &data, None).await?;
+/// let mut pages = client.kv2_list("secret", "")?.after("a").limit(100);
+/// assert_eq!(pages.next(&client).await?, Some(vec!["app".to_owned()]));
+/// # Ok(())
+/// # });
+/// ```
 pub struct Pages<T = String> {
     folder: Folder,
     reading: Reading<T>,
@@ -52,6 +64,20 @@ impl<T> Pages<T> {
 
     /// The next page; none behind the last. An empty folder, or none at all, has no page. After an error the same
     /// page may be asked for again.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # let data = serde_json::json!({"token": "one"}).into();
+    /// # client.kv2_write("secret", "app", &data, None).await?;
+    /// let mut pages = client.kv2_list("secret", "")?;
+    /// while let Some(names) = pages.next(&client).await? {
+    ///     println!("{names:?}");
+    /// }
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::PermissionDenied`] without the capability `list` on the folder (`mount/metadata/…/`, of a detailed
@@ -92,6 +118,17 @@ impl<T> fmt::Debug for Pages<T> {
 }
 
 /// All keys below a folder.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+/// let found = client.kv2_scan("secret", "").await?;
+/// assert_eq!((found.keys, found.is_complete), (vec!["app".to_owned()], true));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Scan {

@@ -25,6 +25,18 @@ impl<H: Host> Client<H> {
     /// second version, and where another writer comes in between, it starts over. Where the token lacks the
     /// capability `patch`, or the server the method, the merge is written by `POST` under the same parameter.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// client.patch("openbao+kv2://secret/app", serde_json::json!({"user": "api"})).await?;
+    /// let data = client.read("openbao+kv2://secret/app").await?;
+    /// assert_eq!(data.expose(), &serde_json::json!({"token": "one", "user": "api"}));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`SecretNotFound`](crate::Code::SecretNotFound), [`SecretDeleted`](crate::Code::SecretDeleted),
     /// [`SecretDestroyed`](crate::Code::SecretDestroyed), and those of [`Client::write`].
@@ -45,6 +57,17 @@ impl<H: Host> Client<H> {
     /// End point: `POST mount/undelete/path`. It is sent once, since a late one would bring back what was deleted
     /// after it; a lost answer is a success where a version that this client has seen deleted is there again.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// client.delete("openbao+kv2://secret/app").await?;
+    /// client.undelete("openbao+kv2://secret/app", &[1]).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`InvalidVersion`](crate::Code::InvalidVersion) where no version is named;
     /// [`FragmentNotAllowed`](crate::Code::FragmentNotAllowed);
@@ -60,6 +83,16 @@ impl<H: Host> Client<H> {
     ///
     /// End point: `POST mount/destroy/path`, sent again where its answer is lost: twice is the same as once.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// client.destroy("openbao+kv2://secret/app", &[1]).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::undelete`].
     pub async fn destroy(&self, uri: &str, versions: &[u64]) -> Result<()> {
@@ -71,6 +104,17 @@ impl<H: Host> Client<H> {
     /// The metadata of a secret: its versions, settings and `custom_metadata`.
     ///
     /// End point: `GET mount/metadata/path`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// let metadata = client.metadata("openbao+kv2://secret/app").await?;
+    /// assert!(metadata.custom_metadata().is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`SecretNotFound`](crate::Code::SecretNotFound); [`PermissionDenied`](crate::Code::PermissionDenied);
@@ -86,6 +130,17 @@ impl<H: Host> Client<H> {
     /// End points: `GET` and `PATCH mount/metadata/path`, `POST` where the token lacks the capability `patch`; under
     /// `metadata_cas`, and from anew where another writer comes in between.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// client.set_owner("openbao+kv2://secret/app", "payments").await?;
+    /// assert_eq!(client.metadata("openbao+kv2://secret/app").await?.custom_metadata()["owner"], "payments");
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`RequestRejected`](crate::Code::RequestRejected) where the owner is empty or longer than 512 bytes;
     /// [`Indeterminate`](crate::Code::Indeterminate), and those of [`Client::metadata`].
@@ -98,6 +153,17 @@ impl<H: Host> Client<H> {
     /// What lies in a folder (`openbao+kv2://secret/app/`), page by page.
     ///
     /// End point: `LIST mount/metadata/folder`, with `after` and `limit`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// let mut pages = client.list("openbao+kv2://secret/")?;
+    /// assert_eq!(pages.next(&client).await?, Some(vec!["app".to_owned()]));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// Those of a URI that is none, and [`TenantMountMismatch`](crate::Code::TenantMountMismatch); see

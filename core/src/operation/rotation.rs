@@ -24,6 +24,16 @@ pub use generator::Generator;
 pub use request::{Rotated, Rotation};
 
 /// A write or rotation that was carried out.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// let change = client.write("openbao+kv2://secret/app#token", "one").await?;
+/// assert_eq!((change.old_version, change.new_version), (0, 1));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Change {

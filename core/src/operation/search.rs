@@ -13,6 +13,18 @@ use crate::uri::{Provider, SecretUri};
 const MAX_READS: usize = 1000;
 
 /// What a search has found.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+/// let found = client.search("openbao+kv2://secret/", "APP").await?;
+/// assert_eq!(found.uris[0].as_str(), "openbao+kv2://secret/app");
+/// assert!(found.is_complete);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Search {
@@ -30,6 +42,16 @@ impl<H: Host> Client<H> {
     /// End points: `SCAN mount/detailed-metadata/folder`, one request, which takes the capability `scan` there. Else
     /// the keys are found as [`Client::kv2_scan`] does, and `GET mount/metadata/path` tells the owners of those
     /// whose path does not have the text, of 1000 secrets at most.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// assert_eq!(client.search("openbao+kv2://secret/", "app").await?.uris.len(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::PermissionDenied`] where neither scans nor lists are allowed; [`Code::DeadlineExceeded`]; those of

@@ -24,6 +24,17 @@ impl<H: Host> Client<H> {
     ///
     /// End point: `GET mount/data/path`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// let token = client.read("openbao+kv2://secret/app#token").await?;
+    /// assert_eq!((token.expose_str()?, token.version()), ("one", 1));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::SecretNotFound`], [`Code::SecretDeleted`], [`Code::FragmentNotFound`]; of a pinned
     /// version [`Code::VersionNotFound`], [`Code::VersionDeleted`], [`Code::VersionDestroyed`].
@@ -32,6 +43,18 @@ impl<H: Host> Client<H> {
     }
 
     /// Reads a secret as [`Client::read`] does, with more demands on what it is shown.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// use baokit_core::ReadOptions;
+    ///
+    /// client.read_with("openbao+kv2://secret/app", ReadOptions::new().min_version(1)).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// Those of [`Client::read`], and [`Code::StaleRead`] where the demands can't be met before the
@@ -42,6 +65,19 @@ impl<H: Host> Client<H> {
     }
 
     /// Reads as [`Client::read_with`] does, what was parsed before.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// use baokit_core::{ReadOptions, SecretUri};
+    ///
+    /// let uri = SecretUri::parse("openbao+kv2://secret/app")?;
+    /// assert_eq!(client.read_uri(&uri, ReadOptions::new()).await?.version(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// Those of [`Client::read_with`].
@@ -68,13 +104,24 @@ impl<H: Host> Client<H> {
     ///
     /// It reads the current version first and writes with it as the check-and-set parameter, so
     /// that an answer that was lost can't become a second version. Where another writer comes in
-    /// between, it starts over: the last write wins, and no other key is lost.
+    /// between, it starts over, eight times at most: the last write wins, and no other key is lost.
     ///
     /// End points: `GET` and `POST mount/data/path`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// let change = client.write("openbao+kv2://secret/app#token", "two").await?;
+    /// assert_eq!((change.old_version, change.new_version), (1, 2));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
-    /// [`Code::InvalidValue`] for a whole secret that is no object; [`Code::Indeterminate`] where
-    /// the write was sent and its outcome is not known.
+    /// [`Code::InvalidValue`] for a whole secret that is no object; [`Code::CasConflict`] where others came in
+    /// between each time; [`Code::Indeterminate`] where the write was sent and its outcome is not known.
     pub async fn write(&self, uri: &str, value: impl Into<SecretValue>) -> Result<Change> {
         self.change(uri, value.into(), WRITE_ROUNDS).await
     }
@@ -83,6 +130,17 @@ impl<H: Host> Client<H> {
     /// stops, since two rotations of one credential must not both count as done.
     ///
     /// End points: `GET` and `POST mount/data/path`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// let change = client.rotate("openbao+kv2://secret/app#token", "two").await?;
+    /// assert_eq!((change.old_version, change.new_version), (1, 2));
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// Those of [`Client::write`], and [`Code::CasConflict`].
@@ -94,6 +152,17 @@ impl<H: Host> Client<H> {
     ///
     /// End points: `DELETE mount/data/path`, `POST mount/delete/path`. Deleting what is not there
     /// is no error, as in OpenBao.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// client.delete("openbao+kv2://secret/app").await?;
+    /// assert!(client.read("openbao+kv2://secret/app").await.is_err());
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::FragmentNotAllowed`]; [`Code::Indeterminate`] where the deletion of the newest
@@ -107,6 +176,16 @@ impl<H: Host> Client<H> {
     /// The versions of a secret, oldest first, without their data.
     ///
     /// End point: `GET mount/metadata/path`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// assert_eq!(client.versions("openbao+kv2://secret/app").await?.current_version(), 1);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::SecretNotFound`]; [`Code::FragmentNotAllowed`].

@@ -13,6 +13,17 @@ use crate::error::{Code, Error, Result};
 use crate::uri::SecretUri;
 
 /// A copy that was made.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+/// let copied = client.copy("openbao+kv2://secret/app", "openbao+kv2://secret/spare", false).await?;
+/// assert_eq!((copied.source_version, copied.old_version, copied.new_version), (1, 0, 1));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Copied {
@@ -35,6 +46,16 @@ impl<H: Host> Client<H> {
     ///
     /// End points: `GET mount/data/path` of both (of the destination only with `overwrite`), `POST mount/data/path`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// client.copy("openbao+kv2://secret/app", "openbao+kv2://secret/spare", false).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Client::read`] about the source, those of [`Client::write`] about the destination;
     /// [`Code::CasConflict`] where something is there and is not to be overwritten;
@@ -55,6 +76,17 @@ impl<H: Host> Client<H> {
     /// says so: delete the source's version then, or move again with `overwrite`.
     ///
     /// End points: those of [`Client::copy`], and `POST mount/delete/path` of the source.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// client.move_to("openbao+kv2://secret/app", "openbao+kv2://secret/new", false).await?;
+    /// assert!(client.read("openbao+kv2://secret/app").await.is_err());
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// Those of [`Client::copy`] and of [`Client::delete`]; [`Code::VersionNotAllowed`].

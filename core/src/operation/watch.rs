@@ -26,6 +26,19 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// A secret that is watched, and what was told of it: see [`Client::watch`].
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+/// use std::time::Duration;
+///
+/// let mut watch = client.watch("openbao+kv2://secret/app")?.every(Duration::from_secs(5));
+/// assert_eq!(client.next_version(&mut watch).await?.version(), 1);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Watch {
     uri: TenantUri,
@@ -73,6 +86,17 @@ impl<H> Drop for Looking<'_, H> {
 impl<H: Host> Client<H> {
     /// Watches a secret. Nothing is sent before [`Client::next_version`] is called.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// let watch = client.watch("openbao+kv2://secret/app")?;
+    /// assert!(client.watch("openbao+kv2://secret/app#token").is_err());
+    /// # let _ = watch;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// Those of the URI and of the tenant guard; [`Code::VersionNotAllowed`] for one that pins a version, which
     /// never changes, and [`Code::FragmentNotAllowed`], since a version is of the whole secret.
@@ -93,6 +117,17 @@ impl<H: Host> Client<H> {
     /// While no node serves, it goes on waiting. It holds no place under the concurrency limit while it waits.
     ///
     /// End point: `GET mount/metadata/path`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// let mut watch = client.watch("openbao+kv2://secret/app")?;
+    /// assert_eq!(client.next_version(&mut watch).await?.version(), 1); // then each that follows
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// What can't be mended by waiting: [`Code::PermissionDenied`], [`Code::AuthenticationFailed`],

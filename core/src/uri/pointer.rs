@@ -95,6 +95,16 @@ impl SecretPointer {
 }
 
 /// A reference to a secret in either notation.
+///
+/// ```
+/// use baokit_core::uri::SecretRef;
+///
+/// # fn main() -> baokit_core::Result<()> {
+/// assert!(matches!(SecretRef::parse("openbao+kv2://secret/app#token")?, SecretRef::Uri(_)));
+/// assert!(matches!(SecretRef::parse("file:db-password")?, SecretRef::Pointer(_)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SecretRef {

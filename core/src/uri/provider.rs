@@ -7,6 +7,15 @@ use super::shown;
 use crate::error::{Code, Error, Result};
 
 /// Who keeps the secret, and in which engine.
+///
+/// ```
+/// use baokit_core::uri::Provider;
+///
+/// # fn main() -> baokit_core::Result<()> {
+/// assert_eq!("OpenBao+KV2".parse::<Provider>()?.as_str(), "openbao+kv2");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Provider {

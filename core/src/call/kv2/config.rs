@@ -11,6 +11,18 @@ use crate::http::Method;
 use crate::uri::path::Mount;
 
 /// The settings of a KVv2 mount. Read them, change what is to change, and write them back.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// let mut config = client.kv2_config("secret").await?;
+/// config.max_versions = 5;
+/// config.delete_version_after = 7 * 24 * 60 * 60; // seconds
+/// client.kv2_write_config("secret", &config).await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Kv2Config {

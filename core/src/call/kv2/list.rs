@@ -69,6 +69,7 @@ fn escaped(names: &str) -> String {
 }
 
 /// What lies in a folder: a key, with its metadata where a detailed list was asked for, or a folder.
+/// See [`Client::kv2_list_detailed`](crate::Client::kv2_list_detailed).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {

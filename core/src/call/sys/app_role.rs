@@ -21,8 +21,12 @@ use crate::uri::path::ApiPath;
 /// use std::time::Duration;
 /// use baokit_core::sys::Role;
 ///
-/// let role = Role::new(["crudservice"]).token_ttl(Duration::from_secs(20 * 60));
-/// assert_eq!(role.token_policies, ["crudservice"]);
+/// let role = Role::new(["crudservice"])
+///     .token_ttl(Duration::from_secs(20 * 60))
+///     .token_max_ttl(Duration::from_secs(24 * 60 * 60))
+///     .secret_id_ttl(Duration::from_secs(10 * 60))
+///     .secret_id_num_uses(1);
+/// assert_eq!((role.token_policies[0].as_str(), role.token_ttl), ("crudservice", 1200));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -57,28 +61,29 @@ impl Role {
         Self { token_policies: policies.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// How long a token lives at first, in whole seconds.
+    /// How long a token lives at first, in whole seconds, rounded down; 0, the default, as the mount says.
     #[must_use]
     pub fn token_ttl(mut self, ttl: Duration) -> Self {
         self.token_ttl = ttl.as_secs();
         self
     }
 
-    /// How long a token lives at most, with its renewals, in whole seconds.
+    /// How long a token lives at most, with its renewals, in whole seconds, rounded down; 0, the default, as the mount
+    /// says.
     #[must_use]
     pub fn token_max_ttl(mut self, ttl: Duration) -> Self {
         self.token_max_ttl = ttl.as_secs();
         self
     }
 
-    /// How long a secret id lives, in whole seconds.
+    /// How long a secret id lives, in whole seconds, rounded down; 0, the default, for ever.
     #[must_use]
     pub fn secret_id_ttl(mut self, ttl: Duration) -> Self {
         self.secret_id_ttl = ttl.as_secs();
         self
     }
 
-    /// How many log-ins a secret id is good for.
+    /// How many log-ins a secret id is good for; 0, the default, for any number.
     #[must_use]
     pub fn secret_id_num_uses(mut self, uses: u64) -> Self {
         self.secret_id_num_uses = uses;
@@ -121,7 +126,7 @@ pub(crate) fn role_id(mount: &ApiPath, name: &ApiPath) -> Call<SecretValue> {
     get(target(mount, Some(name), "/role-id"), |spec, answer| answer.data::<Data>(spec).map(|data| data.role_id))
 }
 
-/// A secret id, told once.
+/// A secret id, told once. See [`AppRole::secret_id`](crate::sys::AppRole::secret_id).
 #[derive(Clone, Deserialize)]
 #[non_exhaustive]
 pub struct SecretId {

@@ -7,6 +7,7 @@ use crate::call::{Answer, Call, Replay};
 use crate::error::Result;
 
 /// The lease of a dynamic secret, as the answer that made or renewed it says.
+/// See [`Sys::renew_lease`](crate::Sys::renew_lease).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Lease {
@@ -18,7 +19,7 @@ pub struct Lease {
     pub renewable: bool,
 }
 
-/// What the server holds of a lease.
+/// What the server holds of a lease. See [`Sys::lookup_lease`](crate::Sys::lookup_lease).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct LeaseInfo {

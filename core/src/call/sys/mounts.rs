@@ -26,7 +26,7 @@ impl Kind {
     }
 }
 
-/// A secrets engine or auth method that is mounted.
+/// A secrets engine or auth method that is mounted. See [`Sys::mounts`](crate::Sys::mounts).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Mount {

@@ -65,7 +65,7 @@ pub(crate) fn join(join: &Join) -> Result<Call<()>> {
         .map(Call::unauthenticated)
 }
 
-/// The members of the cluster.
+/// The members of the cluster. See [`Raft::configuration`](crate::sys::Raft::configuration).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct RaftConfiguration {
@@ -125,7 +125,7 @@ fn member(target: &str, id: &str) -> Result<Call<()>> {
     post(target, Replay::Unsafe, &ServerId { server_id: id }, Answer::nothing).map(of_cluster)
 }
 
-/// How autopilot sees the cluster.
+/// How autopilot sees the cluster. See [`Raft::autopilot_state`](crate::sys::Raft::autopilot_state).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct AutopilotState {
@@ -171,6 +171,7 @@ pub(crate) fn autopilot_state() -> Call<AutopilotState> {
 }
 
 /// What autopilot goes by. To change it, read it, change fields, and set it.
+/// See [`Raft::set_autopilot_configuration`](crate::sys::Raft::set_autopilot_configuration).
 ///
 /// Durations are in Go's notation, such as `10s` or `24h0m0s`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::secret::SecretValue;
 
 /// A token that stands for an answer. Whoever unwraps it first has the answer, and nobody else.
+/// See [`Sys::wrap`](crate::Sys::wrap).
 #[derive(Clone, Deserialize)]
 #[non_exhaustive]
 pub struct Wrapped {
@@ -80,6 +81,7 @@ struct Token<'a> {
 }
 
 /// What a wrapping token says of itself without being used up.
+/// See [`Sys::wrapping_lookup`](crate::Sys::wrapping_lookup).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct WrappingInfo {

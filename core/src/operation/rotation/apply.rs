@@ -28,6 +28,33 @@ const SUFFIX: &str = ".baokit-stage";
 /// A step that never ends holds the operation up for ever: limit it below the client's deadline.
 ///
 /// An error's text goes into the rotation's error: it must hold no secret.
+///
+/// The new value is kept beside the secret until the rotation is over, at `PATH.baokit-stage`: the policy must allow
+/// `create`, `update` and `read` on `MOUNT/data/PATH.baokit-stage` and `delete` on
+/// `MOUNT/metadata/PATH.baokit-stage`. A stage that was left may be deleted by hand; the next rotation takes its place.
+///
+/// ```
+/// use baokit_core::{Apply, ApplyError, Secret, SecretValue};
+///
+/// struct Database;
+///
+/// impl Apply for Database {
+///     async fn apply(&self, old: Option<&Secret>, new: &SecretValue) -> Result<(), ApplyError> {
+///         Ok(()) // ALTER ROLE …
+///     }
+///     async fn test(&self, new: &SecretValue) -> Result<(), ApplyError> {
+///         Ok(()) // log in with it
+///     }
+///     async fn undo(&self, old: Option<&Secret>, new: &SecretValue) -> Result<(), ApplyError> {
+///         Ok(()) // ALTER ROLE … as it was
+///     }
+/// }
+/// # baokit_core_testing::run(async {
+/// # let client = baokit_core_testing::server();
+/// client.rotate_applied("openbao+kv2://secret/database#password", &client.rotation(), &Database).await?;
+/// # Ok(())
+/// # });
+/// ```
 pub trait Apply {
     /// Brings the new value in, such as `ALTER ROLE … PASSWORD`. `old` is the whole secret as it was, where
     /// there was one; `new` the whole secret as it will be.
@@ -43,6 +70,13 @@ pub trait Apply {
 }
 
 /// Why a step of [`Apply`] failed.
+///
+/// ```
+/// use baokit_core::ApplyError;
+///
+/// let error = ApplyError::new("the database refuses the new password"); // which is not repeated
+/// assert_eq!(error.to_string(), "the database refuses the new password");
+/// ```
 #[derive(Clone, Debug)]
 pub struct ApplyError(String);
 

@@ -47,14 +47,15 @@ impl Generator {
         Self::default()
     }
 
-    /// So many characters, 4096 at most, and enough for 80 bits.
+    /// So many characters: 32 by default, 4096 at most, and enough for 80 bits. The rotation refuses others with
+    /// [`Code::InvalidValue`].
     #[must_use]
     pub fn length(mut self, characters: usize) -> Self {
         self.length = characters;
         self
     }
 
-    /// Of these characters.
+    /// Of these characters, letters and digits of ASCII by default.
     ///
     /// # Errors
     /// [`Code::InvalidValue`] for fewer than two characters, and for one that is named twice: it would be

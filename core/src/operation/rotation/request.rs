@@ -16,6 +16,20 @@ use crate::uri::SecretUri;
 
 /// A rotation that is recorded in the secret's `custom_metadata`, so that any process can resume it. See
 /// [`Client::rotation`].
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// use baokit_core::Generator;
+///
+/// let uri = "openbao+kv2://secret/app#token";
+/// client.rotate_with(uri, &client.rotation().value("given")).await?;
+/// client.rotate_with(uri, &client.rotation().generate(Generator::new().length(48))).await?;
+/// assert_eq!(client.read(uri).await?.expose_str()?.len(), 48);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a rotation does nothing until it is passed to rotate_with"]
 pub struct Rotation {
@@ -132,6 +146,18 @@ impl Rotation {
 }
 
 /// What a recorded rotation came to.
+///
+/// ```
+/// # use baokit_core_testing::{run, server};
+/// # run(async {
+/// # let client = server();
+/// let rotation = client.rotation();
+/// let done = client.rotate_with("openbao+kv2://secret/app#token", &rotation).await?;
+/// assert!(done.is_recorded && done.operation_id == rotation.operation_id());
+/// assert_eq!((done.old_version, done.new_version), (0, 1));
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rotated {
@@ -150,6 +176,16 @@ pub struct Rotated {
 
 impl<H: Host> Client<H> {
     /// A new rotation, to a generated value of 32 letters and digits unless something else is said.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// let rotation = client.rotation();
+    /// assert_eq!(rotation.operation_id().len(), 32);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn rotation(&self) -> Rotation {
         Rotation { op: random_text::<H, 16>(&self.host), resumes: false, new: New::Generated(Generator::new(), None) }
     }
@@ -160,6 +196,19 @@ impl<H: Host> Client<H> {
     ///
     /// Say again what it rotates to (a value, a generator, how to make the secret): a value that was not
     /// written before is given or made anew.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// let uri = "openbao+kv2://secret/app#token";
+    /// let done = client.rotate_with(uri, &client.rotation()).await?;
+    /// let again = client.rotate_with(uri, &client.resume_rotation(done.operation_id.as_str())).await?;
+    /// assert_eq!(again, done);
+    /// # Ok(())
+    /// # });
+    /// ```
     pub fn resume_rotation(&self, operation_id: impl Into<String>) -> Rotation {
         Rotation { op: operation_id.into(), resumes: true, new: New::Generated(Generator::new(), None) }
     }
@@ -174,6 +223,17 @@ impl<H: Host> Client<H> {
     ///
     /// End points: `GET` and `POST mount/metadata/path`, `GET` and `POST mount/data/path`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{run, server};
+    /// # run(async {
+    /// # let client = server();
+    /// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
+    /// let done = client.rotate_with("openbao+kv2://secret/app#token", &client.rotation()).await?;
+    /// assert_eq!((done.old_version, done.new_version), (1, 2));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::RotationInProgress`] where another process is at work on one; [`Code::CasConflict`] where a
     /// writer came in between, who did not ask; [`Code::RotationUnknown`] where the one to be resumed is not
@@ -182,7 +242,7 @@ impl<H: Host> Client<H> {
         self.rotate_in(uri, rotation, None::<&Nothing>).await
     }
 
-    /// The same along with something outside OpenBao; see [`Apply`].
+    /// The same along with something outside OpenBao; see [`Apply`], with an example.
     ///
     /// All steps together have the client's deadline, as any operation: where applying and testing take
     /// longer, they are undone.

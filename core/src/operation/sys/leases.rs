@@ -13,9 +13,22 @@ use crate::secret::SecretValue;
 
 impl<H: Host> Sys<'_, H> {
     /// Lengthens a lease: it ends so long from now, up to what the engine allows; by its own length where no
-    /// increment is given. A short increment shortens it.
+    /// increment is given. It counts in whole seconds, rounded up; a short one shortens the lease.
     ///
     /// End point: `POST sys/leases/renew`. It may be sent again.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"{"lease_id":"database/creds/app/x","lease_duration":3600,"renewable":true}"#);
+    /// use std::time::Duration;
+    ///
+    /// let lease = client.sys().renew_lease("database/creds/app/x", Some(Duration::from_secs(3600))).await?;
+    /// println!("good for {} s more", lease.lease_duration); // what the engine allowed
+    /// # assert_eq!(lease.lease_duration, 3600);
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::NotFound`](crate::Code::NotFound) where there is no such lease, or no more;
@@ -29,6 +42,15 @@ impl<H: Host> Sys<'_, H> {
     ///
     /// End point: `POST sys/leases/revoke`. It may be sent again.
     ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"null"#);
+    /// client.sys().revoke_lease("database/creds/app/x").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::PermissionDenied`](crate::Code::PermissionDenied).
     pub async fn revoke_lease(self, lease_id: &str) -> Result<()> {
@@ -38,6 +60,16 @@ impl<H: Host> Sys<'_, H> {
     /// What the server holds of a lease.
     ///
     /// End point: `POST sys/leases/lookup`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"{"data":{"id":"database/creds/app/x","issue_time":"2026-01-01T00:00:00Z","expire_time":"2026-01-01T01:00:00Z","last_renewal":null,"renewable":true,"ttl":3600}}"#);
+    /// let lease = client.sys().lookup_lease("database/creds/app/x").await?;
+    /// assert!(lease.renewable && lease.ttl > 0); // seconds
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::NotFound`](crate::Code::NotFound) where there is no such lease, or no more.

@@ -13,6 +13,16 @@ use crate::http::{Sink, Source};
 use crate::session::nodes::NodeId;
 
 /// The Raft cluster. See [`Sys::raft`].
+///
+/// ```
+/// # use baokit_core_testing::{answering, run};
+/// # run(async {
+/// # let client = answering(r#"{"data":{"healthy":true,"failure_tolerance":1,"leader":"n1","voters":["n1","n2","n3"],"servers":{}}}"#);
+/// let raft = client.sys().raft();
+/// assert_eq!(raft.autopilot_state().await?.voters.len(), 3);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Raft<'a, H>(Sys<'a, H>);
 
@@ -25,6 +35,18 @@ impl<'a, H: Host> Raft<'a, H> {
     /// before autopilot has seen it well for some ten seconds.
     ///
     /// End point: `POST sys/storage/raft/join`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"{"joined":true}"#);
+    /// use baokit_core::sys::Join;
+    ///
+    /// client.sys().raft().join("https://openbao-1.internal:8200").await?;
+    /// client.sys().raft().join(Join::to("https://openbao-1.internal:8200").non_voter()).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::RequestRejected`] where the other node can't be reached, its certificate is not
@@ -39,6 +61,16 @@ impl<'a, H: Host> Raft<'a, H> {
     /// End point: `GET sys/storage/raft/configuration`. A node tells what it knows: one that was
     /// removed tells how it was then.
     ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"{"data":{"config":{"index":7,"servers":[{"node_id":"n1","address":"openbao-1.internal:8201","leader":true,"voter":true}]}}}"#);
+    /// let members = client.sys().raft().configuration().await?.servers;
+    /// assert!(members.iter().any(|member| member.leader && member.voter));
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::PermissionDenied`].
     pub async fn configuration(&self) -> Result<RaftConfiguration> {
@@ -51,6 +83,15 @@ impl<'a, H: Host> Raft<'a, H> {
     ///
     /// End point: `POST sys/storage/raft/remove-peer`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"null"#);
+    /// client.sys().raft().remove_peer("n3").await?; // the node was stopped before
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::PermissionDenied`]; [`Code::Indeterminate`].
     pub async fn remove_peer(&self, id: &str) -> Result<()> {
@@ -62,6 +103,15 @@ impl<'a, H: Host> Raft<'a, H> {
     ///
     /// End point: `POST sys/storage/raft/promote`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"null"#);
+    /// client.sys().raft().promote("n3").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::RequestRejected`] where it is no member, or has one; [`Code::Indeterminate`].
     pub async fn promote(&self, id: &str) -> Result<()> {
@@ -71,6 +121,15 @@ impl<'a, H: Host> Raft<'a, H> {
     /// Lets autopilot take a member's vote away, which it does some seconds later.
     ///
     /// End point: `POST sys/storage/raft/demote`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"null"#);
+    /// client.sys().raft().demote("n3").await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::RequestRejected`] where it has none, though that passes too at times;
@@ -83,6 +142,16 @@ impl<'a, H: Host> Raft<'a, H> {
     ///
     /// End point: `GET sys/storage/raft/autopilot/state`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"{"data":{"healthy":true,"failure_tolerance":1,"leader":"n1","voters":["n1","n2","n3"],"servers":{}}}"#);
+    /// let state = client.sys().raft().autopilot_state().await?;
+    /// assert!(state.healthy && state.failure_tolerance > 0); // voters that may fail
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::PermissionDenied`].
     pub async fn autopilot_state(&self) -> Result<AutopilotState> {
@@ -93,6 +162,16 @@ impl<'a, H: Host> Raft<'a, H> {
     ///
     /// End point: `GET sys/storage/raft/autopilot/configuration`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"{"data":{"cleanup_dead_servers":false,"dead_server_last_contact_threshold":"24h0m0s","last_contact_threshold":"10s","max_trailing_logs":1000,"min_quorum":0,"server_stabilization_time":"10s"}}"#);
+    /// let configuration = client.sys().raft().autopilot_configuration().await?;
+    /// assert_eq!(configuration.last_contact_threshold, "10s");
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::PermissionDenied`].
     pub async fn autopilot_configuration(&self) -> Result<AutopilotConfiguration> {
@@ -102,6 +181,18 @@ impl<'a, H: Host> Raft<'a, H> {
     /// Changes what autopilot goes by.
     ///
     /// End point: `POST sys/storage/raft/autopilot/configuration`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"{"data":{"cleanup_dead_servers":false,"dead_server_last_contact_threshold":"24h0m0s","last_contact_threshold":"10s","max_trailing_logs":1000,"min_quorum":0,"server_stabilization_time":"10s"}}"#);
+    /// let mut configuration = client.sys().raft().autopilot_configuration().await?;
+    /// configuration.cleanup_dead_servers = true;
+    /// configuration.min_quorum = 3;
+    /// client.sys().raft().set_autopilot_configuration(&configuration).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::RequestRejected`] where a field is malformed; [`Code::Indeterminate`].
@@ -119,6 +210,16 @@ impl<'a, H: Host> Raft<'a, H> {
     /// client's deadline holds for the whole of it.
     ///
     /// End point: `GET sys/storage/raft/snapshot`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"{"ha_enabled":true,"is_self":true,"leader_address":"http://127.0.0.1:8200"}"#);
+    /// let snapshot: Vec<u8> = client.sys().raft().snapshot(Vec::new()).await?; // or a std::fs::File
+    /// assert!(!snapshot.is_empty());
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// [`Code::ConnectionLost`] where it broke off: what was written is worthless then;
@@ -144,6 +245,16 @@ impl<'a, H: Host> Raft<'a, H> {
     ///
     /// End point: `POST sys/storage/raft/snapshot`.
     ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"{"ha_enabled":true,"is_self":true,"leader_address":"http://127.0.0.1:8200"}"#);
+    /// # let file = std::io::Cursor::new(b"a snapshot".to_vec());
+    /// client.sys().raft().restore(file).await?; // a std::fs::File, say
+    /// # Ok(())
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// [`Code::RequestRejected`] where it is no snapshot, [`Code::ServerError`] where it is another
     /// cluster's; [`Code::LocalIo`] where the reader failed; [`Code::NoLeader`];
@@ -156,6 +267,16 @@ impl<'a, H: Host> Raft<'a, H> {
     /// The same with a snapshot of another cluster, whose unseal key holds from then on.
     ///
     /// End point: `POST sys/storage/raft/snapshot-force`.
+    ///
+    /// ```
+    /// # use baokit_core_testing::{answering, run};
+    /// # run(async {
+    /// # let client = answering(r#"{"ha_enabled":true,"is_self":true,"leader_address":"http://127.0.0.1:8200"}"#);
+    /// # let file = std::io::Cursor::new(b"a snapshot".to_vec());
+    /// client.sys().raft().restore_force(file).await?;
+    /// # Ok(())
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// As [`Raft::restore`].

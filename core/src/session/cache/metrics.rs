@@ -13,6 +13,15 @@ pub const HIT_AGE_BOUNDS: [Duration; 5] = [
 
 /// What the cache of a client did since it was made, and what it holds. Counts only rise, but for
 /// `entries` and `bytes`. See [`Client::cache_metrics`](crate::Client::cache_metrics).
+///
+/// ```
+/// use baokit_core::{CacheMetrics, HIT_AGE_BOUNDS};
+///
+/// let metrics = CacheMetrics::default(); // client.cache_metrics()
+/// for (bound, hits) in HIT_AGE_BOUNDS.iter().zip(metrics.hit_ages) {
+///     println!("younger than {} s: {hits}", bound.as_secs());
+/// }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheMetrics {
