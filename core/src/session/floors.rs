@@ -116,7 +116,8 @@ pub(crate) struct Floors {
 }
 
 impl Floors {
-    /// What was seen of this secret until now.
+    /// What was seen of this secret until now, as far as it is still known here: a reader asks
+    /// [`super::Session::floor`], which knows more.
     pub fn at(&self, key: &str) -> Floor {
         self.get(key).cloned().unwrap_or_default()
     }
@@ -139,7 +140,10 @@ impl Floors {
             // The everyday case: it is known already.
             floor.knows(seen) || (floor.moved > since && floor.version >= seen.version)
         };
-        if seen.version > 0 && !self.get(key).is_some_and(adds_nothing) {
+        if self.get(key).is_some_and(adds_nothing) {
+            // Used again, it is not the next that is forgotten.
+            self.update(key, |_| {});
+        } else if seen.version > 0 {
             self.move_to(key, |floor| floor.saw(seen));
         }
     }
@@ -339,6 +343,16 @@ mod tests {
         assert_eq!(floors.moves(), before);
         floors.note("other", &data(1), before);
         assert_eq!(floors.settle("s", &data(2), None, before), Some(5), "the other's rise does not count here");
+    }
+
+    #[test]
+    fn a_secret_that_is_read_again_and_again_is_remembered_however_many_others_are_read() {
+        let mut floors = seen(&[data(5)]);
+        for i in 0..2 * ROWS * ROW {
+            floors.note(&i.to_string(), &data(1), 0);
+            floors.note("s", &data(5), 0);
+        }
+        assert_eq!(floors.at("s").version, 5);
     }
 
     #[test]
