@@ -136,7 +136,8 @@ fn with_metadata(answer: Answer) -> World {
 #[test]
 fn metadata_or_keys_that_are_gone_with_their_secret_or_their_mount_end_all_entries_of_the_path() {
     let no_mount: Answer = || errors(404, "no handler for route \"secret/metadata/app\"");
-    let asked: [fn(&World, &Client<World>) -> Option<Error>; 3] = [
+    type Ask = fn(&World, &Client<World>) -> Option<Error>;
+    let asked: [Ask; 3] = [
         |world, client| world.run(client.versions(WHOLE)).err(),
         |world, client| world.run(client.metadata(WHOLE)).err(),
         |world, client| world.run(client.kv2_subkeys("secret", "app", None, 0, ReadOptions::new())).err(),
