@@ -10,6 +10,8 @@ pub(crate) mod kv2;
 pub(crate) mod metadata;
 pub(crate) mod object;
 pub(crate) mod sys;
+#[cfg(feature = "cache")]
+mod time;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
+#[cfg(feature = "cache")]
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
@@ -214,6 +216,9 @@ pub struct Secret {
     pub(crate) created_time: String,
     pub(crate) custom_metadata: BTreeMap<String, String>,
     pub(crate) value: SecretValue,
+    /// When the version deletes itself, by the server's clock and since the Unix epoch: the cache keeps to it.
+    #[cfg(feature = "cache")]
+    pub(crate) ends: Duration,
 }
 
 impl Secret {
@@ -359,6 +364,8 @@ mod tests {
             created_time: "2026-01-01T00:00:00Z".into(),
             custom_metadata: BTreeMap::from([("owner".into(), "canary".into())]),
             value: SecretValue::from("canary"),
+            #[cfg(feature = "cache")]
+            ends: Duration::MAX,
         };
         assert!(!format!("{secret:?} {:?}", secret.value).contains("canary"));
     }

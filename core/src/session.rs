@@ -26,7 +26,7 @@ use crate::config::{Credential, Settings};
 use crate::rules::{Rule, Rules};
 use cache::{Cache, Leads};
 use consistency::Consistency;
-use floors::{Floors, Sighting};
+use floors::{Floor, Floors, Sighting};
 use nodes::Nodes;
 use quota::Quota;
 use recovery::Recovery;
@@ -82,6 +82,21 @@ impl Session {
             namespace: settings.namespace().map(Into::into),
             closed: false,
         }
+    }
+
+    /// What was seen of a secret until now, and how often floors have moved, for a read that begins.
+    ///
+    /// The table of floors forgets, and then what is cached tells: it was seen too, and nothing older may take
+    /// its place.
+    pub fn floor(&mut self, key: &str) -> (Floor, u64) {
+        #[cfg(feature = "cache")]
+        if self.floors.get(key).is_none() {
+            for seen in self.cache.sightings(key) {
+                let since = self.floors.moves();
+                self.floors.note(key, &seen, since);
+            }
+        }
+        (self.floors.at(key), self.floors.moves())
     }
 
     /// A read that began when floors had moved `since` times showed this, and was admitted; it was made for

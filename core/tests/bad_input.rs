@@ -6,9 +6,10 @@
 mod scenario;
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use baokit_core::http::{FailureKind, Method};
-use baokit_core::{Code, Error, ReadOptions, SecretValue};
+use baokit_core::{Code, Error, MetadataChange, ReadOptions, SecretValue};
 use scenario::{
     CANARY_VALUE, EPOCH, MISMATCH, Reply, Seen, World, errors, holding, json, no_right, nothing, secret, written,
 };
@@ -154,6 +155,38 @@ fn without_rights_on_metadata_a_rotation_says_that_it_has_no_record_and_names_th
 }
 
 #[test]
+fn metadata_that_does_not_say_its_version_is_read_and_not_taken_for_version_0() {
+    // As Vault answers, which would take no notice of `metadata_cas`.
+    let about = value!({"created_time": EPOCH, "deletion_time": "", "destroyed": false});
+    let unversioned = value!({"data": {"current_version": 3, "versions": {"3": about}}}).to_string();
+    let world = World::wrapping(move |seen| match (seen.method, seen.target.contains("/metadata/")) {
+        (Method::Get, true) => json(200, unversioned.clone()),
+        (Method::Get, _) => secret(3),
+        (_, true) => json(204, ""),
+        _ => written(4),
+    });
+    let client = world.client(World::settings(1));
+    let versions = world.run(client.versions(URI)).unwrap();
+    assert_eq!((versions.current_version(), versions.metadata_version()), (3, None));
+    let (change, names) =
+        (MetadataChange::new().custom("owner", CANARY_VALUE), ["secret/metadata/app", "does not say"]);
+    for cas in [None, Some(0)] {
+        let written = client.kv2_write_metadata("secret", "app", &change, cas);
+        tells(world.run(written), Code::NotSupported, &names);
+        let patched = client.kv2_patch_metadata("secret", "app", &change, cas);
+        tells(world.run(patched), Code::NotSupported, &names);
+    }
+    tells(world.run(client.set_owner(URI, CANARY_VALUE)), Code::NotSupported, &names);
+    // A rotation goes without its record, and one that has to be resumed does not go.
+    let rotated = world.run(client.rotate_with(KEY, &client.rotation())).unwrap();
+    assert_eq!((rotated.new_version, rotated.is_recorded), (4, false));
+    let resumed = client.resume_rotation(rotated.operation_id);
+    tells(world.run(client.rotate_with(KEY, &resumed)), Code::NotSupported, &names);
+    let is_change = |seen: &Seen| seen.method != Method::Get && seen.target.contains("/metadata/");
+    assert!(!world.seen().iter().any(is_change), "none goes unguarded");
+}
+
+#[test]
 fn where_max_versions_is_1_a_lost_answer_and_a_second_writer_leave_the_outcome_open() {
     let count = Cell::new(0);
     let world = World::wrapping(move |seen| match seen.method {
@@ -225,4 +258,78 @@ fn a_number_beyond_2_53_is_refused_before_anything_is_sent_and_named_by_its_plac
     assert_eq!(world.seen()[1].body, r#"{"data":{"n":1152921504606847000,"token":"x"},"options":{"cas":3}}"#);
     let read = world.run(client.read(URI)).unwrap();
     world.run(client.write(URI, read.expose().clone())).unwrap();
+}
+
+#[test]
+fn a_path_that_ends_in_a_slash_or_no_versions_are_told_before_anything_is_sent() {
+    let world = World::new(|_| nothing());
+    let client = world.client(World::settings(1));
+    let folder = "openbao+kv2://secret/app/";
+    tells(world.run(client.read(folder)), Code::TrailingSlash, &[]);
+    tells(world.run(client.write(folder, data())), Code::TrailingSlash, &[]);
+    tells(world.run(client.delete(folder)), Code::TrailingSlash, &[]);
+    let read = client.kv2_read("secret", "app/", None, ReadOptions::new());
+    tells(world.run(read), Code::TrailingSlash, &[]);
+    tells(world.run(client.kv2_write("secret", "app/", &data(), None)), Code::TrailingSlash, &[]);
+    tells(world.run(client.kv2_patch("secret", "app/", &data(), None)), Code::TrailingSlash, &[]);
+    tells(world.run(client.kv2_delete("secret", "app/", &[])), Code::TrailingSlash, &[]);
+    tells(world.run(client.kv2_delete_key("secret", "app/")), Code::TrailingSlash, &[]);
+    tells(world.run(client.kv2_versions("secret", "app/")), Code::TrailingSlash, &[]);
+    tells(client.kv2_list("secret", "a//b"), Code::IllegalSegment, &[]);
+
+    for none in [&[][..], &[0], &[1, 0]] {
+        tells(world.run(client.kv2_undelete("secret", "app", none)), Code::InvalidVersion, &["version"]);
+        tells(world.run(client.kv2_destroy("secret", "app", none)), Code::InvalidVersion, &["version"]);
+        tells(world.run(client.undelete(URI, none)), Code::InvalidVersion, &["version"]);
+        tells(world.run(client.destroy(URI, none)), Code::InvalidVersion, &["version"]);
+    }
+    assert!(world.seen().is_empty());
+}
+
+#[test]
+fn metadata_over_its_limits_is_told_by_place_and_limit_before_anything_is_sent() {
+    let world = World::wrapping(|seen| if seen.method == Method::Get { nothing() } else { json(204, "") });
+    let client = world.client(World::settings(1));
+    let new = MetadataChange::new;
+    let many = |keys: usize| (0..keys).fold(new(), |change, i| change.custom(format!("key{i}"), "canary"));
+    let key = |bytes: usize| new().custom("canary".repeat(30).split_at(bytes).0, "x");
+    let value = |bytes: usize| new().custom("key", "canary".repeat(100).split_at(bytes).0);
+    for (change, names) in [
+        (many(65), &["more than 64 keys"][..]),
+        (key(129), &["key 1 of custom_metadata has 129 bytes", "1 to 128"]),
+        (key(0), &["key 1 of custom_metadata has 0 bytes"]),
+        (value(513), &["value 1 of custom_metadata has 513 bytes", "1 to 512"]),
+        (value(0), &["value 1 of custom_metadata has 0 bytes"]),
+        (new().delete_version_after(Duration::MAX), &["292 years"]),
+    ] {
+        let names: Vec<_> = names.iter().copied().chain(["secret/metadata/app"]).collect();
+        let written = client.kv2_write_metadata("secret", "app", &change, None);
+        tells(world.run(written), Code::RequestRejected, &names);
+        tells(world.run(client.kv2_patch_metadata("secret", "app", &change, None)), Code::RequestRejected, &names);
+    }
+    let removed = new().remove_custom("canary");
+    let written = client.kv2_write_metadata("secret", "app", &removed, None);
+    tells(world.run(written), Code::RequestRejected, &["by a patch, not by a write"]);
+    let owner = "canary".repeat(100);
+    tells(world.run(client.set_owner(URI, &owner)), Code::RequestRejected, &["secret/metadata/app", "1 to 512"]);
+    assert!(world.seen().is_empty());
+    // What is right at the limits is sent.
+    for change in [many(64), key(128), value(512)] {
+        world.run(client.kv2_write_metadata("secret", "app", &change, None)).unwrap();
+    }
+}
+
+#[test]
+fn a_patch_of_no_object_is_told_before_anything_is_sent_and_one_that_is_not_allowed_names_the_right() {
+    let world = World::wrapping(|seen| if seen.method == Method::Get { secret(3) } else { no_right() });
+    let client = world.client(World::settings(1));
+    let scalar = SecretValue::from(CANARY_VALUE);
+    let names = ["secret/app", "an object"];
+    tells(world.run(client.kv2_patch("secret", "app", &scalar, None)), Code::InvalidValue, &names);
+    assert!(world.seen().is_empty());
+    // Neither `patch` nor `update`: the client can't make it good by a write.
+    let names = ["secret/data/app", "mount/data/"];
+    tells(world.run(client.kv2_patch("secret", "app", &data(), None)), Code::PermissionDenied, &names);
+    let methods: Vec<_> = world.seen().iter().map(|seen| seen.method).collect();
+    assert_eq!(methods, [Method::Get, Method::Patch, Method::Post]);
 }

@@ -430,6 +430,31 @@ fn how_a_node_is_and_a_snapshot_are_asked_without_an_index() {
     assert!(seen.iter().all(|seen| seen.header("x-vault-index").is_none()));
 }
 
+#[test]
+fn an_index_that_can_not_be_decoded_is_passed_on_and_does_not_prove_that_a_deletion_was_done() {
+    let mut left = 1;
+    let world = World::wrapping(move |seen| {
+        let is_deletion = seen.target == "/v1/secret/delete/app";
+        let reply = match (is_deletion, seen.is_wrapped()) {
+            (true, _) => json(204, ""),
+            // The first was answered by a node that is behind, and did nothing.
+            (_, true) if std::mem::take(&mut left) > 0 => secret(1),
+            (_, true) => gone(1),
+            _ => secret(1),
+        };
+        match reply {
+            Reply::Answer(response) => Reply::Answer(response.header("X-Vault-Index", b"opaque")),
+            reply => reply,
+        }
+    });
+    let client = world.client(World::settings(1));
+    world.run(client.read(URI)).unwrap();
+    world.run(client.kv2_delete("secret", "app", &[1])).unwrap();
+    let deletions: Vec<_> = world.seen().into_iter().filter(|seen| seen.target.contains("/delete/")).collect();
+    assert_eq!(deletions.len(), 2, "a strong read looked whether it was done");
+    assert!(deletions.iter().all(|seen| seen.header("x-vault-index") == Some("opaque")));
+}
+
 #[cfg(feature = "broken-rules")]
 mod broken {
     use super::*;

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use baokit_core::http::{FailureKind, Method};
-use baokit_core::{Client, Code, Error, MetadataChange, ReadOptions, SecretValue};
+use baokit_core::{Code, Error, MetadataChange, ReadOptions, SecretValue};
 use scenario::{
     EPOCH, MISMATCH, Reply, SECOND, Seen, World, at_index, errors, gone, holding, json, no_right, nothing, secret,
     written,
@@ -448,24 +448,6 @@ fn the_settings_of_a_mount_are_written_once_and_looked_for_after_a_lost_answer()
 }
 
 #[test]
-fn what_can_be_known_to_be_wrong_is_told_before_anything_is_sent() {
-    let world = World::new(|_| nothing());
-    let client: Client<World> = world.client(World::settings(1));
-    let told = |result: Result<(), Error>| code(result).unwrap_err();
-    assert_eq!(told(world.run(client.kv2_undelete("secret", "app", &[]))), Code::InvalidVersion);
-    assert_eq!(told(world.run(client.kv2_destroy("secret", "app", &[0]))), Code::InvalidVersion);
-    assert_eq!(told(world.run(client.kv2_delete_key("secret", "app/"))), Code::TrailingSlash);
-    let long = MetadataChange::new().custom("canary".repeat(22), "x");
-    assert_eq!(told(world.run(client.kv2_write_metadata("secret", "app", &long, None))), Code::RequestRejected);
-    let removed = MetadataChange::new().remove_custom("canary");
-    assert_eq!(told(world.run(client.kv2_write_metadata("secret", "app", &removed, None))), Code::RequestRejected);
-    let scalar = SecretValue::from("canary");
-    assert_eq!(told(world.run(client.kv2_patch("secret", "app", &scalar, None)).map(drop)), Code::InvalidValue);
-    assert_eq!(told(client.kv2_list("secret", "a//b").map(drop)), Code::IllegalSegment);
-    assert!(world.seen().is_empty());
-}
-
-#[test]
 fn of_several_versions_each_is_looked_at_before_it_counts_as_done() {
     // A node that is behind answers and does nothing.
     let world = World::wrapping(|seen| match seen.method {
@@ -495,13 +477,4 @@ fn of_several_versions_each_is_looked_at_before_it_counts_as_done() {
     }
     let error = world.run(client.kv2_undelete("secret", "app", &[2, 3])).unwrap_err();
     assert_eq!(error.code(), Code::Indeterminate);
-}
-
-#[test]
-fn a_time_that_openbao_can_not_count_is_refused_before_anything_is_sent() {
-    let world = World::new(|_| scenario::json(204, ""));
-    let client = world.client(World::settings(1));
-    let change = baokit_core::MetadataChange::new().delete_version_after(std::time::Duration::MAX);
-    let error = world.run(client.kv2_write_metadata("secret", "app", &change, None)).unwrap_err();
-    assert_eq!((error.code(), world.seen().len()), (Code::RequestRejected, 0), "{error}");
 }

@@ -1,4 +1,5 @@
-//! Races for what the operations of one client share: the one log-in, the token's generations, the places.
+//! Races for what the operations of one client share: the one log-in, the token's generations, the places. Those for
+//! the cache are in races_cache.rs.
 //!
 //! Shuttle runs tasks one at a time and chooses which of them goes on, by a seed, so that a run is the same
 //! every time. A task gives way wherever core asks its host for something: before each step of the machine,
@@ -10,6 +11,9 @@
 //! Time stands still: no lease and no deadline saves anybody, and where all wait for ever, shuttle says so.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "races/orders.rs"]
+mod orders;
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -23,15 +27,10 @@ use baokit_core::http::{Failure, Request, Response};
 use baokit_core::uri::Provider;
 use baokit_core::{Client, Code, Host, Now};
 use event_listener::Event;
+use orders::{SCHEDULES, TASKS, code, explore, impatient, json, pause};
 use shuttle::rand::Rng;
-use shuttle::scheduler::RandomScheduler;
-use zeroize::Zeroizing;
 
 const URI: &str = "openbao+kv2://secret/app/api#token";
-
-/// How many tasks race where each schedule is a new one, and how many schedules are tried.
-const TASKS: usize = 6;
-const SCHEDULES: usize = 1000;
 
 /// After how long a thread of the operating system is taken to wait for ever.
 const HANGS: Duration = Duration::from_secs(15);
@@ -108,27 +107,10 @@ impl Drop for LogIn<'_> {
     }
 }
 
-fn json(status: u16, body: impl Into<String>) -> Response {
-    Response::new(status, Zeroizing::new(body.into().into_bytes())).header("Content-Type", b"application/json")
-}
-
 struct Racing {
     server: Arc<Server>,
     /// Lets others go on.
     give_way: fn(),
-}
-
-/// Comes back once more: whoever wants to drop the future can do it here.
-async fn pause() {
-    let mut is_first = true;
-    poll_fn(|context| match std::mem::take(&mut is_first) {
-        true => {
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-        false => Poll::Ready(()),
-    })
-    .await;
 }
 
 impl Host for Racing {
@@ -197,21 +179,6 @@ fn client(give_way: fn(), places: usize) -> (Arc<Server>, Client<Racing>) {
     (server, client)
 }
 
-/// Runs a race in many orders, and returns what came of each.
-fn explore<T: Send + 'static>(schedules: usize, race: impl Fn() -> T + Send + Sync + 'static) -> Vec<T> {
-    let mut config = shuttle::Config::new();
-    // A step of an unoptimised build does not fit into what shuttle takes for enough.
-    config.stack_size = 1 << 18;
-    let results = Arc::new(Mutex::new(Vec::with_capacity(schedules)));
-    let kept = results.clone();
-    let runner = shuttle::Runner::new(RandomScheduler::new_from_seed(1, schedules), config);
-    runner.run(move || {
-        let result = race();
-        kept.lock().unwrap().push(result);
-    });
-    Arc::try_unwrap(results).unwrap_or_else(|_| panic!("a task is left")).into_inner().unwrap()
-}
-
 /// So many reads at once, each in a task of shuttle's. Returns their codes.
 fn reads(client: &Arc<Client<Racing>>, count: usize) -> Vec<Option<Code>> {
     let tasks: Vec<_> = (0..count)
@@ -221,10 +188,6 @@ fn reads(client: &Arc<Client<Racing>>, count: usize) -> Vec<Option<Code>> {
         })
         .collect();
     tasks.into_iter().map(|task| task.join().unwrap()).collect()
-}
-
-fn code<T>(result: baokit_core::Result<T>) -> Option<Code> {
-    result.err().map(|error| error.code())
 }
 
 /// The most log-ins that simultaneous first operations made.
@@ -264,21 +227,6 @@ fn a_thousand_simultaneous_first_operations_make_one_log_in() {
 #[test]
 fn a_token_that_dies_while_many_use_it_is_replaced_once() {
     assert_eq!(dead_token(TASKS, SCHEDULES, with_all_rules), 1);
-}
-
-/// The future's result, or none where it was not through after being polled so often: it is dropped then.
-async fn impatient<T>(work: impl Future<Output = T>, polls: usize) -> Option<T> {
-    let mut work = pin!(work);
-    let mut left = polls;
-    poll_fn(|context| match (work.as_mut().poll(context), left) {
-        (Poll::Ready(result), _) => Poll::Ready(Some(result)),
-        (Poll::Pending, 0) => Poll::Ready(None),
-        (Poll::Pending, _) => {
-            left -= 1;
-            Poll::Pending
-        }
-    })
-    .await
 }
 
 #[test]

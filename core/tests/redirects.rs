@@ -4,8 +4,9 @@
 
 mod scenario;
 
+use baokit_core::config::Credential;
 use baokit_core::{Code, SecretValue};
-use scenario::{CANARY_TOKEN, SECOND, World, redirect, secret};
+use scenario::{CANARY_SECRET_ID, CANARY_TOKEN, CANARY_VALUE, SECOND, World, redirect, secret};
 
 const URI: &str = "openbao+kv2://secret/app/api#token";
 
@@ -70,6 +71,41 @@ fn a_server_that_puts_the_token_into_a_redirect_s_host_does_not_get_it_shown() {
     let world = World::new(|seen| redirect(&format!("http://{CANARY_TOKEN}.example{}", seen.target)));
     let error = world.run(world.client(World::settings(1).deadline(SECOND)).read(URI)).unwrap_err();
     assert_eq!((error.code(), error.subject()), (Code::RedirectRefused, Some("secret/data/app/api")));
+}
+
+#[test]
+fn a_server_that_puts_a_secret_of_the_request_into_a_redirect_s_host_does_not_get_it_shown() {
+    let errs = |secret: &'static str, credential: Credential, cas: Option<u64>| {
+        let world = World::new(move |seen| redirect(&format!("http://a.{secret}.example{}", seen.target)));
+        let client = world.client(World::settings(1).credential(credential).deadline(SECOND));
+        let data = SecretValue::from(serde_json::json!({"token": ["\u{e9}\"", CANARY_VALUE], "n": 1}));
+        let error = match cas {
+            Some(cas) => world.run(client.kv2_write("secret", "app", &data, Some(cas))).unwrap_err(),
+            None => world.run(client.read(URI)).unwrap_err(),
+        };
+        (error.subject().unwrap().to_owned(), format!("{error} {error:?}").to_ascii_lowercase())
+    };
+    let role = || Credential::app_role("Canary-Role", CANARY_SECRET_ID).unwrap();
+    let user = Credential::user_pass("ada", "Canary-Password").unwrap();
+    let jwt = Credential::jwt("role", "Canary.Jwt.Token").unwrap();
+    let inline = Credential::inline;
+    for (secret, credential, cas, subject) in [
+        (CANARY_VALUE, Credential::token(CANARY_TOKEN), Some(0), "secret/data/app"),
+        (CANARY_TOKEN, Credential::token(CANARY_TOKEN), Some(0), "secret/data/app"),
+        ("canary-role", role(), None, "auth/approle/login"),
+        (CANARY_SECRET_ID, role(), None, "auth/approle/login"),
+        ("canary-role", inline(role()), None, "secret/data/app/api"),
+        (CANARY_SECRET_ID, inline(role()), None, "secret/data/app/api"),
+        ("canary-password", inline(user), None, "secret/data/app/api"),
+        ("canary.jwt.token", inline(jwt), None, "secret/data/app/api"),
+    ] {
+        let (about, text) = errs(secret, credential, cas);
+        assert_eq!(about, subject, "{secret}");
+        assert!(!text.contains("canary"), "{text}");
+    }
+    // What is no secret of the request is named: whoever runs the cluster has to know.
+    let (about, _) = errs("stranger", inline(role()), Some(0));
+    assert_eq!(about, "http://a.stranger.example:80");
 }
 
 #[test]

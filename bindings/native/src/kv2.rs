@@ -363,7 +363,7 @@ impl Kv2 {
     /// use baokit::MetadataChange;
     ///
     /// kv2.patch_metadata("app/api", MetadataChange::new().custom("owner", "payments")).await?;
-    /// let seen = kv2.metadata("app/api").await?.versions().metadata_version();
+    /// let seen = kv2.metadata("app/api").await?.versions().metadata_version().ok_or("the server does not say")?;
     /// kv2.patch_metadata("app/api", MetadataChange::new().remove_custom("owner")).cas(seen).await?;
     /// assert!(kv2.metadata("app/api").await?.custom_metadata().is_empty());
     /// # Ok(())

@@ -1,16 +1,21 @@
 //! The calls of the KVv2 secrets engine on one secret: `mount/data/path`, `mount/metadata/path` and the rest.
-//! Those on what lies in a folder are in [`list`], the settings of the mount in [`config`], changes of
-//! metadata in [`super::metadata`].
+//! Its versions are in [`versions`], what lies in a folder in [`list`], the settings of the mount in [`config`],
+//! metadata as a whole and changes of it in [`super::metadata`].
 
 pub(crate) mod config;
 pub(crate) mod list;
+mod versions;
 
-use std::collections::BTreeMap;
+#[cfg(feature = "cache")]
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::metadata::Metadata;
 use super::object::Object;
+#[cfg(feature = "cache")]
+use super::time::since_epoch;
 use super::{Answer, Call, Replay, Spec};
 use crate::error::{Code, Error, Result};
 use crate::http::Method;
@@ -18,6 +23,8 @@ use crate::secret::{MAX_DEPTH, Secret, SecretValue, require_depth};
 use crate::session::floors::Sighting;
 use crate::uri::SecretUri;
 use crate::uri::path::{Mount, SecretPath};
+pub(crate) use versions::metadata;
+pub use versions::{Version, Versions};
 
 /// Mount and path of one secret, escaped for the wire. It can only be made of validated parts.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +50,12 @@ impl<'a> Address<'a> {
     /// Mount and path, by which a client remembers what it has seen of the secret.
     pub fn key(self) -> String {
         [self.mount, "/", self.path].concat()
+    }
+
+    /// The path of its data as OpenBao's policies name it.
+    #[cfg(feature = "cache")]
+    pub fn data_path(self) -> String {
+        [self.mount, "/data/", self.path].concat()
     }
 
     /// The path of its metadata as OpenBao's policies name it, for error texts.
@@ -100,8 +113,10 @@ impl Held {
 pub(crate) enum Shown {
     /// A version of its data.
     Data(Held),
-    /// Its metadata; none where there is no such secret.
-    Metadata(Option<Versions>),
+    /// The versions in its metadata; none where there is no such secret.
+    Versions(Option<Versions>),
+    /// Its metadata as a whole; none where there is no such secret.
+    Metadata(Option<Box<Metadata>>),
 }
 
 impl Shown {
@@ -109,9 +124,33 @@ impl Shown {
     pub fn sighting(&self) -> Sighting {
         match self {
             Self::Data(held) => held.sighting(),
-            Self::Metadata(versions) => versions.as_ref().map_or_else(Sighting::default, Versions::sighting),
+            Self::Versions(_) | Self::Metadata(_) => self.versions().map_or_else(Sighting::default, Versions::sighting),
         }
     }
+
+    /// The versions that its metadata tells of.
+    pub fn versions(&self) -> Option<&Versions> {
+        match self {
+            Self::Data(_) => None,
+            Self::Versions(versions) => versions.as_ref(),
+            Self::Metadata(metadata) => metadata.as_ref().map(|metadata| metadata.versions()),
+        }
+    }
+
+    /// The version of the data that was read.
+    pub fn held(self) -> Held {
+        match self {
+            Self::Data(held) => held,
+            Self::Versions(_) | Self::Metadata(_) => Held::Nothing,
+        }
+    }
+}
+
+/// What is read of a secret's metadata, which is as much as a caller wants of it.
+pub(crate) trait OfMetadata: Sized {
+    fn call(at: Address<'_>) -> Call<Shown>;
+
+    fn of(shown: Shown) -> Option<Self>;
 }
 
 /// `GET mount/data/path`, of the newest version where none is named.
@@ -166,13 +205,26 @@ fn held(mut data: Object, part: &str, found: bool) -> Option<Option<Held>> {
     // `{"data": null}` was written: a secret that is null is not one that is gone.
     if found || !value.expose().is_null() {
         let custom_metadata = metadata.texts("custom_metadata")?;
-        return Some(Some(Held::Data(Secret { version, created_time, custom_metadata, value })));
+        return Some(Some(Held::Data(Secret {
+            version,
+            created_time,
+            custom_metadata,
+            value,
+            #[cfg(feature = "cache")]
+            ends: ends(&metadata.time("deletion_time")?),
+        })));
     }
     Some(Some(if metadata.flag("destroyed")? {
         Held::Destroyed { version, created_time }
     } else {
         Held::Deleted { version, created_time, deletion_time: metadata.time("deletion_time")? }
     }))
+}
+
+/// When a version that is there deletes itself. It is not kept where that can't be read.
+#[cfg(feature = "cache")]
+fn ends(deletion_time: &str) -> Duration {
+    if deletion_time.is_empty() { Duration::MAX } else { since_epoch(deletion_time).unwrap_or_default() }
 }
 
 #[derive(Serialize)]
@@ -324,152 +376,4 @@ impl Fate {
 pub(crate) fn change_versions(at: Address<'_>, fate: Fate, versions: &[u64]) -> Result<Call<()>> {
     let (endpoint, replay) = fate.endpoint();
     Call::with_body(Method::Post, at.target(endpoint), replay, &VersionsBody { versions }, Answer::nothing)
-}
-
-/// One version of a secret, without its data. See [`Versions`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Version {
-    version: u64,
-    created_time: String,
-    deletion_time: Option<String>,
-    destroyed: bool,
-}
-
-impl Version {
-    /// The version, counted from 1.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// When it was written: RFC 3339 in UTC, by the server's clock.
-    #[must_use]
-    pub fn created_time(&self) -> &str {
-        &self.created_time
-    }
-
-    /// When it was deleted, or will be where that lies ahead; RFC 3339.
-    #[must_use]
-    pub fn deletion_time(&self) -> Option<&str> {
-        self.deletion_time.as_deref()
-    }
-
-    /// Whether its data is gone for good.
-    #[must_use]
-    pub fn is_destroyed(&self) -> bool {
-        self.destroyed
-    }
-}
-
-/// The versions of a secret that OpenBao still knows, oldest first.
-///
-/// ```
-/// # use baokit_core_testing::{run, server};
-/// # run(async {
-/// # let client = server();
-/// # client.write("openbao+kv2://secret/app", serde_json::json!({"token": "one"})).await?;
-/// let versions = client.versions("openbao+kv2://secret/app").await?;
-/// for version in versions.versions() {
-///     println!("{}: {}, destroyed: {}", version.version(), version.created_time(), version.is_destroyed());
-/// }
-/// # assert_eq!(versions.current_version(), 1);
-/// # Ok(())
-/// # });
-/// ```
-#[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct Versions {
-    // For whoever changes metadata; what operations answer in other languages does without.
-    #[serde(skip)]
-    metadata_version: u64,
-    current_version: u64,
-    versions: Vec<Version>,
-    custom_metadata: BTreeMap<String, String>,
-}
-
-impl Versions {
-    /// The newest version; 0 where only metadata was ever written.
-    #[must_use]
-    pub fn current_version(&self) -> u64 {
-        self.current_version
-    }
-
-    /// The version of the metadata itself, which `metadata_cas` compares; 0 where it was never written.
-    #[must_use]
-    pub fn metadata_version(&self) -> u64 {
-        self.metadata_version
-    }
-
-    /// The versions, oldest first. Those beyond `max_versions` have been pruned.
-    #[must_use]
-    pub fn versions(&self) -> &[Version] {
-        &self.versions
-    }
-
-    /// The newest version; none where only metadata was ever written.
-    pub(crate) fn newest(&self) -> Option<&Version> {
-        self.versions.iter().rev().find(|version| version.version == self.current_version)
-    }
-
-    /// What it shows of the secret. Whether a version is deleted is left to reads of its data: here a
-    /// deletion can lie ahead, by the server's clock.
-    pub(crate) fn sighting(&self) -> Sighting {
-        match self.newest() {
-            Some(newest) => Sighting::of(newest.version, &newest.created_time, newest.destroyed.then_some(true)),
-            None => Sighting { version: self.current_version, ..Sighting::default() },
-        }
-    }
-
-    /// The key's `custom_metadata`.
-    #[must_use]
-    pub fn custom_metadata(&self) -> &BTreeMap<String, String> {
-        &self.custom_metadata
-    }
-}
-
-impl std::fmt::Debug for Versions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Versions")
-            .field("current_version", &self.current_version)
-            .field("versions", &self.versions)
-            .finish_non_exhaustive()
-    }
-}
-
-/// `GET mount/metadata/path`; none where there is no such secret.
-pub(crate) fn metadata(at: Address<'_>) -> Call<Shown> {
-    Call::new(Method::Get, at.target("metadata"), Replay::Idempotent, |spec, answer| {
-        if answer.is_of_nothing() {
-            return Ok(Shown::Metadata(None));
-        }
-        let found = answer.data_as(spec, versions)?;
-        found.map(|versions| Shown::Metadata(Some(versions))).ok_or_else(|| another_engine(spec))
-    })
-}
-
-/// None inside where it is no answer of KVv2's.
-pub(super) fn versions(mut data: Object) -> Option<Option<Versions>> {
-    if !data.has("versions") {
-        return Some(None);
-    }
-    let mut known = data.object("versions")?;
-    let numbers: Vec<String> = known.entries()?.keys().cloned().collect();
-    let mut versions: Vec<Version> = Vec::with_capacity(numbers.len());
-    for number in numbers {
-        let about = known.object(&number)?;
-        let version = Version {
-            version: number.parse().ok()?,
-            created_time: about.time("created_time")?,
-            deletion_time: Some(about.time("deletion_time")?).filter(|time| !time.is_empty()),
-            destroyed: about.flag("destroyed")?,
-        };
-        // They come sorted as text; a sort of its own would be the largest function of all.
-        let place = versions.partition_point(|other| other.version < version.version);
-        versions.insert(place, version);
-    }
-    Some(Some(Versions {
-        metadata_version: data.number_or_zero("current_metadata_version")?,
-        current_version: data.number("current_version")?,
-        versions,
-        custom_metadata: data.texts("custom_metadata")?,
-    }))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::kv2::{Address, Versions, another_engine, versions};
+use super::kv2::{Address, OfMetadata, Shown, Versions, another_engine};
 use super::object::Object;
 use super::{Answer, Call, Replay, Spec, whole_seconds};
 use crate::error::{Code, Error, Result};
@@ -145,7 +145,7 @@ impl Metadata {
         let (oldest_version, max_versions) =
             (data.number_or_zero("oldest_version")?, data.number_or_zero("max_versions")?);
         let (cas_required, metadata_cas_required) = (data.flag("cas_required")?, data.flag("metadata_cas_required")?);
-        let Some(versions) = versions(data)? else { return Some(None) };
+        let Some(versions) = Versions::read(data)? else { return Some(None) };
         Some(Some(Self {
             versions,
             created_time,
@@ -170,13 +170,24 @@ impl fmt::Debug for Metadata {
 }
 
 /// `GET mount/metadata/path`, all of it; none where there is no such secret.
-pub(crate) fn details(at: Address<'_>) -> Call<Option<Metadata>> {
+fn details(at: Address<'_>) -> Call<Shown> {
     Call::new(Method::Get, at.target("metadata"), Replay::Idempotent, |spec, answer| {
         if answer.is_of_nothing() {
-            return Ok(None);
+            return Ok(Shown::Metadata(None));
         }
-        answer.data_as(spec, Metadata::read)?.map(Some).ok_or_else(|| another_engine(spec))
+        let found = answer.data_as(spec, Metadata::read)?;
+        found.map(|metadata| Shown::Metadata(Some(Box::new(metadata)))).ok_or_else(|| another_engine(spec))
     })
+}
+
+impl OfMetadata for Metadata {
+    fn call(at: Address<'_>) -> Call<Shown> {
+        details(at)
+    }
+
+    fn of(shown: Shown) -> Option<Self> {
+        if let Shown::Metadata(metadata) = shown { metadata.map(|metadata| *metadata) } else { None }
+    }
 }
 
 /// A duration as Go writes it, such as `768h0m0s` or `-1s`, in seconds.

@@ -47,9 +47,14 @@ impl Object {
         self.get(name)?.as_u64()
     }
 
+    /// The same, none inside where it is absent.
+    pub fn number_if_any(&self, name: &str) -> Option<Option<u64>> {
+        self.get(name).map_or(Some(None), |value| value.as_u64().map(Some))
+    }
+
     /// The same, 0 where it is absent.
     pub fn number_or_zero(&self, name: &str) -> Option<u64> {
-        self.get(name).map_or(Some(0), Value::as_u64)
+        self.number_if_any(name).map(Option::unwrap_or_default)
     }
 
     /// What is true or false; false where it is absent.

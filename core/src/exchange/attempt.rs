@@ -396,7 +396,7 @@ impl Attempt {
         let is_leaders = self.spec.wrap_ttl.is_some() && said.is_none();
         let asked = self.asked_for.as_deref();
         let noted = response.index().map(|index| session.consistency.note(index, asked, is_leaders));
-        self.is_current = asked.is_some() && matches!(noted, Some(Noted::Fresh));
+        self.is_current = matches!(noted, Some(Noted::Fresh));
         match noted {
             // A change is never sent again for that: what it did, it did.
             Some(Noted::Behind) if self.spec.is_read() && session.rules.keep(Rule::IndexIsJudged) => {

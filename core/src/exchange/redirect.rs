@@ -3,9 +3,11 @@
 //! Everything else would carry the token to a stranger, or to another secret. With a change that no
 //! guard protects none is followed: the node that sends it on may have forwarded it as well.
 
-use secrecy::ExposeSecret;
-
 use std::time::Duration;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
 
 use super::attempt::{Attempt, Progress};
 use super::verdict::{Executed, Verdict, again};
@@ -64,16 +66,39 @@ impl Attempt {
             }
             None => {
                 let error = refused(Code::RedirectRefused, "a redirect to a node that is not configured");
-                let error =
-                    if self.repeats_token(origin.as_str()) { error } else { error.about(origin.as_str().to_owned()) };
+                let address = origin.as_str();
+                let error = if self.repeats_secret(address) { error } else { error.about(address.to_owned()) };
                 self.on_trouble(session, now, again(Executed::Maybe, error))
             }
         }
     }
 
-    /// Whether a server put our token into the address that it sends us to.
-    fn repeats_token(&self, origin: &str) -> bool {
-        let token = self.proof.as_ref().and_then(Proof::token);
-        token.is_some_and(|token| origin.contains(&token.expose_secret().to_ascii_lowercase()))
+    /// Whether a server put a secret that the request carries into the address that it sends us to: what is
+    /// shown for the client, or a text of the body.
+    fn repeats_secret(&self, address: &str) -> bool {
+        let is_shown = match &self.proof {
+            Some(Proof::Token(token)) => repeats(address, token.expose_secret().as_bytes()),
+            Some(Proof::Inline(log_in, _)) => log_in.iter().any(|header| {
+                // Its own text, or what that is in the server's eyes.
+                let text = header.expose();
+                let json = Base64UrlUnpadded::decode_vec(text).map(Zeroizing::new);
+                repeats(address, text.as_bytes()) || json.is_ok_and(|json| repeats_text(address, &json))
+            }),
+            None => false,
+        };
+        is_shown || self.spec.body.as_ref().is_some_and(|body| repeats_text(address, body.as_ref()))
     }
+}
+
+/// Whether the address has one of the texts of a JSON document in it. Those that it could have hold nothing that
+/// JSON escapes; what lies between two texts is none; and shorter ones are in many addresses by chance.
+fn repeats_text(address: &str, json: &[u8]) -> bool {
+    let is_legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let is_text = |part: &&[u8]| part.len() > 3 && part.iter().all(is_legal);
+    json.split(|byte| *byte == b'"').filter(is_text).any(|part| repeats(address, part))
+}
+
+/// Whether the address, which is in lower case by now, has this secret in it.
+fn repeats(address: &str, secret: &[u8]) -> bool {
+    !secret.is_empty() && address.as_bytes().windows(secret.len()).any(|part| part.eq_ignore_ascii_case(secret))
 }

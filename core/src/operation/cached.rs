@@ -80,15 +80,16 @@ impl<H: Host> Client<H> {
             strong: options.strong,
             max_age: options.cached.max_age,
         };
-        let mut now = self.host.now().monotonic;
-        let deadline = now.saturating_add(self.settings.deadline());
+        let mut at = self.host.now();
+        let deadline = at.monotonic.saturating_add(self.settings.deadline());
         loop {
             let look = self.shared.with(|session| {
                 if !session.rules.keep(Rule::CacheIsPartitioned) {
                     want.partition = Partition::default();
                 }
-                session.cache.look(&want, now)
+                session.cache.look(&want, at)
             });
+            let now = at.monotonic;
             let outcome = match look {
                 Look::Hit(kept) => Some(Ok(kept)),
                 Look::Join(flight, lease) => {
@@ -115,7 +116,7 @@ impl<H: Host> Client<H> {
                 let secret = kept.show(fragment.as_deref());
                 return secret.ok_or_else(|| no_such_key(uri, kept.version()));
             }
-            now = self.host.now().monotonic;
+            at = self.host.now();
         }
     }
 
@@ -147,7 +148,7 @@ impl<H: Host> Client<H> {
             }
             Err(error) => Err(error.clone()),
         };
-        let now = self.host.now().monotonic;
+        let now = self.host.now();
         let result = match result {
             Ok((secret, _)) => {
                 let mut jitter = [0; 8];

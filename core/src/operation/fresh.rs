@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Operation;
-use crate::call::kv2::{self, Address, Held, Shown, Versions};
-use crate::call::metadata::{self, Metadata};
+use crate::call::kv2::{self, Address, Held, OfMetadata, Shown};
 use crate::call::sys::{self, wrapping};
 use crate::call::{Answer, Call, Spec};
 use crate::drive::{Host, Notice};
@@ -88,23 +87,6 @@ impl ReadOptions {
     }
 }
 
-/// What a read shows of a secret, to be compared with what was seen before.
-pub(super) trait Sight {
-    fn sighting(&self) -> Sighting;
-}
-
-impl Sight for Shown {
-    fn sighting(&self) -> Sighting {
-        self.sighting()
-    }
-}
-
-impl Sight for Option<Metadata> {
-    fn sighting(&self) -> Sighting {
-        self.as_ref().map_or_else(Sighting::default, |metadata| metadata.versions().sighting())
-    }
-}
-
 impl<H: Host> Operation<'_, H> {
     /// Reads a version of a secret, the newest where none is named.
     pub(super) async fn held(
@@ -113,59 +95,8 @@ impl<H: Host> Operation<'_, H> {
         pin: Option<u64>,
         options: ReadOptions,
     ) -> Result<(Held, Exchange)> {
-        let key = at.key();
-        let result = match self.look(&key, pin, kv2::read(at, pin), options).await {
-            Ok((Shown::Data(held), exchange)) => Ok((held, exchange)),
-            Ok((Shown::Metadata(_), exchange)) => Ok((Held::Nothing, exchange)),
-            Err(error) => Err(error),
-        };
-        if cfg!(feature = "cache") {
-            self.session(|session| match &result {
-                Ok((Held::Data(_), _)) => {}
-                Ok(_) => session.cache.gone(&key, pin, &self.leads),
-                Err(error) if error.code() == Code::PermissionDenied => session.cache.refused(&key, &self.leads),
-                Err(error) if error.code() == Code::MountNotFound => session.cache.gone(&key, None, &self.leads),
-                // All were read with the token that is refused now.
-                Err(error) if error.code() == Code::AuthenticationFailed => session.cache.clear(),
-                Err(_) => {}
-            });
-        }
-        result
-    }
-
-    /// Reads the versions of a secret; none where there is no such secret.
-    pub(super) async fn metadata(&self, at: Address<'_>, options: ReadOptions) -> Result<(Option<Versions>, Exchange)> {
-        match self.look(&at.key(), None, kv2::metadata(at), options).await? {
-            (Shown::Metadata(versions), exchange) => {
-                #[cfg(feature = "cache")]
-                self.session(|session| session.cache.shown(&at.key(), versions.as_ref(), &self.leads));
-                Ok((versions, exchange))
-            }
-            (Shown::Data(_), exchange) => Ok((None, exchange)),
-        }
-    }
-
-    /// Reads the versions of a secret that must be there.
-    pub(super) async fn versions(&self, at: Address<'_>) -> Result<Versions> {
-        let (versions, exchange) = self.metadata(at, ReadOptions::new()).await?;
-        versions.ok_or_else(|| self.place(&exchange, Error::new(Code::SecretNotFound).about(at.metadata_path())))
-    }
-
-    /// Reads the whole metadata of a secret; none where there is no such secret.
-    pub(super) async fn details(&self, at: Address<'_>, options: ReadOptions) -> Result<(Option<Metadata>, Exchange)> {
-        let (metadata, exchange) = self.look(&at.key(), None, metadata::details(at), options).await?;
-        #[cfg(feature = "cache")]
-        self.session(|session| {
-            let versions = metadata.as_ref().map(Metadata::versions);
-            session.cache.shown(&at.key(), versions, &self.leads);
-        });
-        Ok((metadata, exchange))
-    }
-
-    /// Reads the whole metadata of a secret that must be there.
-    pub(super) async fn metadata_there(&self, at: Address<'_>) -> Result<Metadata> {
-        let (metadata, exchange) = self.details(at, ReadOptions::new()).await?;
-        metadata.ok_or_else(|| self.place(&exchange, Error::new(Code::SecretNotFound).about(at.metadata_path())))
+        let (shown, exchange) = self.look(at, pin, kv2::read(at, pin), options).await?;
+        Ok((shown.held(), exchange))
     }
 
     /// Reads the names of a secret's keys.
@@ -176,20 +107,75 @@ impl<H: Host> Operation<'_, H> {
         depth: u64,
         options: ReadOptions,
     ) -> Result<(Held, Exchange)> {
-        match self.look(&at.key(), pin, kv2::subkeys(at, pin, depth), options).await? {
-            (Shown::Data(held), exchange) => Ok((held, exchange)),
-            (Shown::Metadata(_), exchange) => Ok((Held::Nothing, exchange)),
-        }
+        let (shown, exchange) = self.look(at, pin, kv2::subkeys(at, pin, depth), options).await?;
+        Ok((shown.held(), exchange))
     }
 
-    async fn look<T: Sight>(
+    /// Reads the metadata of a secret, or its versions alone; none where there is no such secret.
+    pub(super) async fn metadata<T: OfMetadata>(
         &self,
-        key: &str,
-        pin: Option<u64>,
-        call: Call<T>,
+        at: Address<'_>,
         options: ReadOptions,
-    ) -> Result<(T, Exchange)> {
-        let (floor, since) = self.session(|session| (session.floors.at(key), session.floors.moves()));
+    ) -> Result<(Option<T>, Exchange)> {
+        let (shown, exchange) = self.look(at, None, T::call(at), options).await?;
+        Ok((T::of(shown), exchange))
+    }
+
+    /// The same of a secret that must be there.
+    pub(super) async fn metadata_there<T: OfMetadata>(&self, at: Address<'_>) -> Result<T> {
+        let (metadata, exchange) = self.metadata(at, ReadOptions::new()).await?;
+        metadata.ok_or_else(|| self.place(&exchange, Error::new(Code::SecretNotFound).about(at.metadata_path())))
+    }
+
+    /// Reads, and tells the cache what that showed.
+    #[cfg(feature = "cache")]
+    async fn look(
+        &self,
+        at: Address<'_>,
+        pin: Option<u64>,
+        call: Call<Shown>,
+        options: ReadOptions,
+    ) -> Result<(Shown, Exchange)> {
+        let spec = call.spec.clone();
+        let result = self.look_at(at, pin, call, options).await;
+        let key = at.key();
+        self.session(|session| match &result {
+            Ok((Shown::Data(Held::Data(_)), _)) => {}
+            Ok((Shown::Data(_), _)) => session.cache.gone(&key, pin, &self.leads),
+            Ok((shown, _)) => session.cache.shown(&key, shown.versions(), &self.leads),
+            // Rights on the metadata, or on the names of the keys, are other ones.
+            Err(error) if error.code() == Code::PermissionDenied && spec.path() == at.data_path() => {
+                session.cache.refused(&key, &self.leads);
+            }
+            Err(error) if error.code() == Code::MountNotFound => session.cache.gone(&key, None, &self.leads),
+            // All were read with the token that is refused now.
+            Err(error) if error.code() == Code::AuthenticationFailed => session.cache.clear(),
+            Err(_) => {}
+        });
+        result
+    }
+
+    /// Reads.
+    #[cfg(not(feature = "cache"))]
+    fn look(
+        &self,
+        at: Address<'_>,
+        pin: Option<u64>,
+        call: Call<Shown>,
+        options: ReadOptions,
+    ) -> impl Future<Output = Result<(Shown, Exchange)>> {
+        self.look_at(at, pin, call, options)
+    }
+
+    async fn look_at(
+        &self,
+        at: Address<'_>,
+        pin: Option<u64>,
+        call: Call<Shown>,
+        options: ReadOptions,
+    ) -> Result<(Shown, Exchange)> {
+        let key = &at.key();
+        let (floor, since) = self.session(|session| session.floor(key));
         let mut doubted = None;
         if !options.strong {
             match self.once(&call).await {

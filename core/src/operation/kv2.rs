@@ -194,7 +194,7 @@ impl<H: Host> Client<H> {
     /// As [`Client::versions`].
     pub async fn kv2_versions(&self, mount: &str, path: &str) -> Result<Versions> {
         let (mount, path) = (Mount::parse(mount)?, SecretPath::parse(path)?);
-        self.begin().await?.versions(Address::new(&mount, &path)).await
+        self.begin().await?.metadata_there(Address::new(&mount, &path)).await
     }
 
     /// The metadata of a secret: its versions, settings and `custom_metadata`. End point:

@@ -11,6 +11,7 @@ use crate::call::kv2::{Address, Held};
 use crate::call::metadata::{self, Changed, How, Metadata, MetadataChange};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
+use crate::exchange::Exchange;
 use crate::uri::path::Mount;
 
 const STRONG: ReadOptions = ReadOptions::new().strong();
@@ -30,13 +31,13 @@ impl<H: Host> Operation<'_, H> {
         let mut options = ReadOptions::new();
         let mut round = 1;
         loop {
-            let (held, exchange) = match self.details(at, options).await {
+            let (held, exchange) = match self.metadata::<Metadata>(at, options).await {
                 Err(error) if error.code() == Code::PermissionDenied => {
                     return self.change_unread(at, change, how, cas).await;
                 }
                 result => result?,
             };
-            let version = held.as_ref().map_or(0, version_of);
+            let version = self.metadata_cas(at, held.as_ref(), &exchange)?;
             if let Some(cas) = cas.filter(|cas| *cas != version) {
                 if options == STRONG {
                     return Err(self.place(&exchange, conflict(at, version, cas)));
@@ -94,15 +95,17 @@ impl<H: Host> Operation<'_, H> {
                 return Ok(());
             }
             let unknown = |error: Error| if in_doubt { error.into_indeterminate() } else { error };
-            let held = match self.details(at, STRONG).await {
-                Ok((held, _)) => held,
+            let (held, version) = match self.metadata::<Metadata>(at, STRONG).await {
+                Ok((held, looked)) => {
+                    let version = self.metadata_cas(at, held.as_ref(), &looked).map_err(unknown)?;
+                    (held, version)
+                }
                 // Who may not read has to take the server's word.
                 Err(error) if error.code() == Code::PermissionDenied && !in_doubt => {
                     return Err(self.place(&exchange, Error::new(Code::CasConflict).about(at.metadata_path())));
                 }
                 Err(error) => return Err(unknown(error)),
             };
-            let version = held.as_ref().map_or(0, version_of);
             match held {
                 None if how == How::Merge => {
                     let error = Error::new(Code::SecretNotFound).about(at.metadata_path());
@@ -122,6 +125,12 @@ impl<H: Host> Operation<'_, H> {
                 _ => return Err(self.place(&exchange, unknown(conflict(at, version, cas)))),
             }
         }
+    }
+
+    /// The version that a change of this metadata follows; 0 where there is none.
+    fn metadata_cas(&self, at: Address<'_>, held: Option<&Metadata>, exchange: &Exchange) -> Result<u64> {
+        let version = held.map_or(Ok(0), |held| held.versions().metadata_cas(at));
+        version.map_err(|error| self.place(exchange, error))
     }
 
     /// Deletes the key with all its versions.
@@ -172,10 +181,6 @@ impl<H: Host> Operation<'_, H> {
             result => result,
         }
     }
-}
-
-fn version_of(metadata: &Metadata) -> u64 {
-    metadata.versions().metadata_version()
 }
 
 fn conflict(at: Address<'_>, version: u64, cas: u64) -> Error {

@@ -99,7 +99,7 @@ impl<H: Host> Operation<'_, H> {
             reads += 1;
             // Not compared with what was seen before: so many secrets would push out those that are in use.
             match self.run(kv2::metadata(Address::new(&mount, &path))).await {
-                Ok(Shown::Metadata(Some(versions))) => {
+                Ok(Shown::Versions(Some(versions))) => {
                     if versions.custom_metadata().get(OWNER).is_some_and(|owner| has_text(owner)) {
                         found.add(provider, folder, &name);
                     }

@@ -191,7 +191,7 @@ impl<H: Host> Client<H> {
     /// [`Code::SecretNotFound`]; [`Code::FragmentNotAllowed`].
     pub async fn versions(&self, uri: &str) -> Result<Versions> {
         let uri = self.whole(uri)?;
-        self.begin().await?.versions(Address::of(uri.uri())).await
+        self.begin().await?.metadata_there(Address::of(uri.uri())).await
     }
 
     /// Past here a URI is legal, this client's, and the tenant's.

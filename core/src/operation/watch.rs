@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{Client, ReadOptions};
-use crate::call::kv2::{Address, Version};
+use crate::call::kv2::{Address, Version, Versions};
 use crate::drive::{Host, within};
 use crate::error::{Code, Error, Result};
 use crate::session::Session;
@@ -166,7 +166,7 @@ impl<H: Host> Client<H> {
             Err(error) => Err(error),
         };
         let (glance, result) = match result {
-            Ok((versions, _)) => (Some(versions.and_then(|versions| versions.newest().cloned())), Ok(())),
+            Ok((versions, _)) => (Some(versions.and_then(|versions: Versions| versions.newest().cloned())), Ok(())),
             Err(error) if error.is_retryable() || error.code() == Code::StaleRead => (None, Ok(())),
             Err(error) => (None, Err(error)),
         };

@@ -20,10 +20,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::floors::Floor;
+use super::floors::{Floor, Sighting};
 use crate::call::kv2::{Version, Versions};
 use crate::config::CacheConfig;
 use crate::error::Error;
+use crate::session::Now;
 pub(crate) use flight::Flight;
 pub(crate) use kept::Kept;
 pub use metrics::{CacheMetrics, HIT_AGE_BOUNDS};
@@ -56,9 +57,10 @@ impl Want<'_> {
         Key { path: self.path, pin: self.pin, partition: self.partition }
     }
 
-    fn accepts(&self, entry: &Entry, now: Duration) -> bool {
-        let age = now.saturating_sub(entry.fetched);
-        !self.strong && entry.secret.version() >= self.min_version && age <= self.max_age
+    fn accepts(&self, entry: &Entry, now: Now) -> bool {
+        let age = now.monotonic.saturating_sub(entry.fetched);
+        let is_there = entry.secret.is_there(now.wall);
+        !self.strong && is_there && entry.secret.version() >= self.min_version && age <= self.max_age
     }
 
     fn joins(&self, flight: &Flight, now: Duration) -> bool {
@@ -118,7 +120,8 @@ impl Cache {
     }
 
     /// What there is for a reader.
-    pub fn look(&mut self, want: &Want<'_>, now: Duration) -> Look {
+    pub fn look(&mut self, want: &Want<'_>, at: Now) -> Look {
+        let now = at.monotonic;
         let (ttl, stale) = self.config.map_or_else(Default::default, |config| (config.ttl, config.stale_if_error));
         let key = want.key();
         let number = match self.store.find(&key) {
@@ -129,7 +132,7 @@ impl Cache {
         let mut before = None;
         if let Some(slot) = self.store.get_mut(number) {
             let flies = slot.flight.as_ref().filter(|flight| now < flight.lease_until);
-            if let Some(entry) = slot.kept.as_ref().filter(|entry| want.accepts(entry, now)) {
+            if let Some(entry) = slot.kept.as_ref().filter(|entry| want.accepts(entry, at)) {
                 let age = now.saturating_sub(entry.fetched);
                 let (is_fresh, is_left_alone) = (age < ttl, now < entry.refresh_from);
                 has_fallback = age < ttl.saturating_add(stale);
@@ -170,17 +173,18 @@ impl Cache {
         Some(flight.slot)
     }
 
-    /// A flight brought this, which was asked for at `fetched`, while the floor of its path is there. It is
-    /// asked for again after four fifths of its time or somewhat later, as `jitter` wants, so that many
+    /// A flight brought this, which was asked for at `fetched`, while the floor of its path is there. It is kept
+    /// unless its version has deleted itself by now, or nobody can say when it will. It is asked for again after four fifths of its time or somewhat later, as `jitter` wants, so that many
     /// clients don't do so at once.
     pub fn land(
         &mut self,
         flight: &Arc<Flight>,
         secret: &Arc<Kept>,
         floor: Option<&Floor>,
-        (fetched, now): (Duration, Duration),
+        (fetched, at): (Duration, Now),
         jitter: u64,
     ) {
+        let now = at.monotonic;
         let Some(config) = self.config else { return };
         let Some(slot) = self.store.get(flight.slot).filter(|slot| is_flown_by(slot, flight)) else { return };
         if flight.is_overtaken.load(Ordering::Relaxed) && !is_admitted(floor, slot, secret) {
@@ -189,8 +193,8 @@ impl Cache {
         // Before it is over, or a follower could look too early.
         flight.land(secret.clone());
         let Some(number) = self.leave(flight) else { return };
-        if secret.weight() > config.max_bytes {
-            // It would drive all others out, and leave itself.
+        // What is too large would drive all others out, and leave itself.
+        if secret.weight() > config.max_bytes || !secret.is_there(at.wall) {
             return self.drop_entry(number);
         }
         let thousandths = 800 + u32::try_from(jitter % 150).unwrap_or_default();
@@ -229,8 +233,9 @@ impl Cache {
         want: &Want<'_>,
         error: &Error,
         until: Duration,
-        now: Duration,
+        at: Now,
     ) -> Option<Arc<Kept>> {
+        let now = at.monotonic;
         let config = self.config?;
         let longest = config.ttl.saturating_add(config.stale_if_error);
         let slot = self.store.get_mut(flight.slot).filter(|slot| is_flown_by(slot, flight))?;
@@ -239,7 +244,7 @@ impl Cache {
             // The others are served what there is, and one asks again later.
             entry.refresh_from = now.saturating_add(PAUSE);
             let age = now.saturating_sub(entry.fetched);
-            if want.accepts(entry, now) && age < longest {
+            if want.accepts(entry, at) && age < longest {
                 self.metrics.hit(age);
                 self.metrics.stale += u64::from(age >= config.ttl);
                 served = Some(entry.secret.clone());
@@ -262,6 +267,12 @@ impl Cache {
         if let Some(number) = self.leave(flight) {
             self.store.tidy(number);
         }
+    }
+
+    /// What the entries of a path show of it.
+    pub fn sightings(&self, path: &str) -> Vec<Sighting> {
+        let slots = self.store.of_path(path).into_iter().filter_map(|number| self.store.get(number));
+        slots.filter_map(|slot| slot.kept.as_ref()).map(|entry| entry.secret.sighting()).collect()
     }
 
     /// The floor of a path moved to this, by an answer to `by`: what falls below it leaves, and who reads

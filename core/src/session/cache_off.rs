@@ -17,10 +17,6 @@ impl Cache {
 
     pub fn purge(&mut self, _path: &str, _by: &Leads) {}
 
-    pub fn gone(&mut self, _path: &str, _pin: Option<u64>, _by: &Leads) {}
-
-    pub fn refused(&mut self, _path: &str, _by: &Leads) {}
-
     pub fn clear(&mut self) {}
 
     pub fn take_leaving(&mut self) -> Leaving {

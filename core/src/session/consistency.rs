@@ -31,10 +31,12 @@ pub(crate) struct Mark {
 /// What the index of an answer tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Noted {
-    /// It is as far as what was asked for, or can't be compared.
+    /// It is as far as what was asked for.
     Fresh,
     /// It is behind what was asked for.
     Behind,
+    /// It can't be compared with what was asked for, and proves nothing.
+    Unknown,
     /// It is of another cluster than all before.
     OtherCluster,
 }
@@ -55,9 +57,13 @@ impl Index {
         Some(Self { cluster: index.text("cluster")?.to_owned(), value: index.text("value")?.parse().ok()? })
     }
 
-    /// Whether it is of the same cluster and not as far as the other.
-    fn is_behind(&self, other: &Self) -> bool {
-        self.cluster == other.cluster && self.value < other.value
+    /// How far it is, compared with another of the same cluster.
+    fn compared_with(&self, other: &Self) -> Noted {
+        match self.cluster == other.cluster {
+            false => Noted::Unknown,
+            true if self.value < other.value => Noted::Behind,
+            true => Noted::Fresh,
+        }
     }
 }
 
@@ -69,21 +75,32 @@ impl Consistency {
     pub fn note(&mut self, text: &str, asked: Option<&Mark>, is_leaders: bool) -> Noted {
         // It goes into a header as it is.
         if text.is_empty() || text.len() > MAX_INDEX_BYTES || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Noted::Fresh;
+            return Noted::Unknown;
         }
-        if self.furthest.as_ref().is_some_and(|known| *known.text == *text) {
-            return Noted::Fresh;
+        let compared = |new: Option<&Index>, mark: Option<&Mark>| match (new, mark.and_then(|mark| mark.index.as_ref()))
+        {
+            (Some(new), Some(old)) => new.compared_with(old),
+            _ => Noted::Unknown,
+        };
+        if let Some(known) = self.furthest.as_deref().filter(|known| *known.text == *text) {
+            // The everyday case: it is decoded already.
+            return compared(known.index.as_ref(), asked);
         }
         let index = Index::decode(text);
-        let is_behind = |mark: &Mark| matches!((&index, &mark.index), (Some(new), Some(old)) if new.is_behind(old));
-        let behind = asked.is_some_and(is_behind);
-        if self.furthest.as_deref().is_some_and(is_behind) && !(is_leaders && behind) {
-            return if behind { Noted::Behind } else { Noted::Fresh };
+        let told = compared(index.as_ref(), asked);
+        let is_overtaken = compared(index.as_ref(), self.furthest.as_deref()) == Noted::Behind;
+        if is_overtaken && !(is_leaders && told == Noted::Behind) {
+            return told;
         }
         let before = self.furthest.as_ref().and_then(|known| known.index.as_ref());
         let moved_house = matches!((&index, before), (Some(new), Some(old)) if new.cluster != old.cluster);
         self.furthest = Some(Arc::new(Mark { text: text.into(), index }));
-        if moved_house { Noted::OtherCluster } else { Noted::Fresh }
+        match told {
+            _ if moved_house => Noted::OtherCluster,
+            // What the leader itself says is the state that there is.
+            Noted::Behind if is_leaders => Noted::Fresh,
+            told => told,
+        }
     }
 
     /// What a read asks for; none before the first answer, and from servers that don't say.
@@ -123,7 +140,7 @@ mod tests {
         seen.note(&index("a", "9"), None, false);
         assert_eq!(seen.note(&index("a", "7"), asked.as_deref(), false), Noted::Fresh);
         assert_eq!(seen.note(&index("a", "4"), asked.as_deref(), false), Noted::Behind);
-        assert_eq!(seen.note("opaque", asked.as_deref(), false), Noted::Fresh);
+        assert_eq!(seen.note("opaque", asked.as_deref(), false), Noted::Unknown);
         seen.note(&index("a", "9"), None, false);
         assert_eq!(seen.note(&index("b", "1"), asked.as_deref(), false), Noted::OtherCluster);
     }
@@ -148,6 +165,30 @@ mod tests {
         let known = index("a", "5");
         assert_eq!(after(&[&known, "opaque"]).as_deref(), Some("opaque"));
         assert_eq!(after(&["opaque", &known]).as_deref(), Some(&*known));
+    }
+
+    #[test]
+    fn an_index_proves_something_only_where_it_and_what_was_asked_for_can_be_compared() {
+        let (five, opaque) = (index("a", "5"), "opaque");
+        for (known, answer, noted) in [
+            (five.as_str(), five.as_str(), Noted::Fresh),
+            (&five, &index("a", "6"), Noted::Fresh),
+            (&five, opaque, Noted::Unknown),
+            (opaque, opaque, Noted::Unknown),
+            (opaque, &five, Noted::Unknown),
+            (&five, "a b", Noted::Unknown),
+        ] {
+            let mut seen = Consistency::default();
+            assert_eq!(seen.note(known, None, false), Noted::Unknown, "nothing was asked for");
+            let asked = seen.furthest();
+            assert_eq!(seen.note(answer, asked.as_deref(), false), noted, "{known} {answer}");
+        }
+        // What was asked for is another cluster's than what is known by now.
+        let mut seen = Consistency::default();
+        seen.note(&five, None, false);
+        let asked = seen.furthest();
+        seen.note(&index("b", "1"), None, false);
+        assert_eq!(seen.note(&index("b", "2"), asked.as_deref(), false), Noted::Unknown);
     }
 
     #[test]

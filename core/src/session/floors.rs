@@ -116,7 +116,8 @@ pub(crate) struct Floors {
 }
 
 impl Floors {
-    /// What was seen of this secret until now.
+    /// What was seen of this secret until now, as far as it is still known here: a reader asks
+    /// [`super::Session::floor`], which knows more.
     pub fn at(&self, key: &str) -> Floor {
         self.get(key).cloned().unwrap_or_default()
     }
@@ -139,19 +140,28 @@ impl Floors {
             // The everyday case: it is known already.
             floor.knows(seen) || (floor.moved > since && floor.version >= seen.version)
         };
-        if seen.version > 0 && !self.get(key).is_some_and(adds_nothing) {
-            self.move_to(key, |floor| floor.saw(seen));
+        if self.get(key).is_some_and(adds_nothing) {
+            // Used again, it is not the next that is forgotten.
+            self.used(key);
+        } else if seen.version > 0
+            && let Some(floor) = self.moved(key)
+        {
+            floor.saw(seen);
         }
     }
 
     /// A write made this version.
     pub fn wrote(&mut self, key: &str, version: u64, created_time: &str) {
-        self.move_to(key, |floor| floor.saw(&Sighting::of(version, created_time, None)));
+        if let Some(floor) = self.moved(key) {
+            floor.saw(&Sighting::of(version, created_time, None));
+        }
     }
 
     /// These versions were deleted or destroyed, or were undeleted.
     pub fn changed(&mut self, key: &str, versions: &[u64], gone: bool) {
-        self.move_to(key, |floor| versions.iter().for_each(|version| floor.put_state(*version, gone)));
+        if let Some(floor) = self.moved(key) {
+            versions.iter().for_each(|version| floor.put_state(*version, gone));
+        }
     }
 
     /// A strong read that began when floors had moved `since` times showed this: the floor is there now,
@@ -179,7 +189,9 @@ impl Floors {
             // Or the same version of before, when it was gone, would be taken for this one.
             new.put_state(version, gone);
         }
-        self.move_to(key, |floor| *floor = Floor { moved: floor.moved, ..new });
+        if let Some(floor) = self.moved(key) {
+            *floor = Floor { moved: floor.moved, ..new };
+        }
         fell.then_some(before)
     }
 
@@ -188,13 +200,13 @@ impl Floors {
         self.rows.clear();
     }
 
-    fn move_to(&mut self, key: &str, change: impl FnOnce(&mut Floor)) {
+    /// The floor of this secret, which moves now.
+    fn moved(&mut self, key: &str) -> Option<&mut Floor> {
         self.moves += 1;
         let moves = self.moves;
-        self.update(key, |floor| {
-            floor.moved = moves;
-            change(floor);
-        });
+        let floor = self.used(key)?;
+        floor.moved = moves;
+        Some(floor)
     }
 
     /// What was seen of this secret, where anything was.
@@ -203,21 +215,21 @@ impl Floors {
         row.iter().find(|(known, _)| **known == *key).map(|(_, floor)| floor)
     }
 
-    /// Changes the floor of this secret, which is the last one used in its row from now on.
-    fn update(&mut self, key: &str, change: impl FnOnce(&mut Floor)) {
+    /// The floor of this secret, which is the last one used in its row from now on.
+    fn used(&mut self, key: &str) -> Option<&mut Floor> {
         if self.rows.is_empty() {
             self.rows.resize_with(ROWS, Vec::new);
         }
-        let Some(row) = self.rows.get_mut(row_of(key)) else { return };
-        let (name, mut floor) = match row.iter().position(|(known, _)| **known == *key) {
+        let row = self.rows.get_mut(row_of(key))?;
+        let entry = match row.iter().position(|(known, _)| **known == *key) {
             Some(place) => row.remove(place),
             None => {
                 row.truncate(ROW - 1);
                 (key.into(), Floor::default())
             }
         };
-        change(&mut floor);
-        row.insert(0, (name, floor));
+        row.insert(0, entry);
+        row.first_mut().map(|(_, floor)| floor)
     }
 }
 
@@ -339,6 +351,16 @@ mod tests {
         assert_eq!(floors.moves(), before);
         floors.note("other", &data(1), before);
         assert_eq!(floors.settle("s", &data(2), None, before), Some(5), "the other's rise does not count here");
+    }
+
+    #[test]
+    fn a_secret_that_is_read_again_and_again_is_remembered_however_many_others_are_read() {
+        let mut floors = seen(&[data(5)]);
+        for i in 0..2 * ROWS * ROW {
+            floors.note(&i.to_string(), &data(1), 0);
+            assert_eq!(floors.at("s").version, 5);
+            floors.note("s", &data(5), 0);
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use baokit_core::http::{Failure, FailureKind, Method, Request, Response, Transfe
 use baokit_core::uri::Provider;
 use baokit_core::{Client, Host, Notice, Now};
 use secrecy::SecretString;
+use serde_json::json as value;
 use zeroize::Zeroizing;
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -113,6 +114,12 @@ pub fn holding(version: u64, token: &str, created: &str) -> Reply {
             r#"{{"data":{{"data":{{"token":"{token}"}},"metadata":{{"created_time":"{created}","custom_metadata":null,"deletion_time":"","destroyed":false,"version":{version}}}}}}}"#
         ),
     )
+}
+
+/// A version that is there and deletes itself at this time.
+pub fn ending(version: u64, deletion_time: &str) -> Reply {
+    let metadata = value!({"created_time": EPOCH, "deletion_time": deletion_time, "version": version});
+    json(200, value!({"data": {"data": {"token": CANARY_VALUE}, "metadata": metadata}}).to_string())
 }
 
 /// A version that was deleted.

@@ -9,20 +9,22 @@
     reason = "the helpers of tests fail by panicking, as tests do"
 )]
 
+mod told;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use baokit::{Client, Code, Error, SecretValue};
+use baokit::{Client, Code, SecretValue};
 use baokit_core::http::{Failure, FailureKind, Method, Request, Response};
 use baokit_core::{Host, Now};
 use baokit_openbao::{Server, Version, wire};
 use serde_json::{Value, json};
+use told::{CANARY, tells};
 use zeroize::Zeroizing;
 
 const URI: &str = "openbao+kv2://secret/app";
 const KEY: &str = "openbao+kv2://secret/app#token";
-const CANARY: &str = "canary-value";
 
 fn started(version: Version) -> (Server, Client) {
     let server = Server::start(version).unwrap_or_else(|e| panic!("{e}"));
@@ -32,17 +34,6 @@ fn started(version: Version) -> (Server, Client) {
 
 fn client(server: &Server, token: &str) -> Client {
     Client::builder().url(server.url()).token(token).allowed_mounts(["secret", "kv1"]).build().unwrap()
-}
-
-/// The error has this code, names these, says what to do, and shows no value.
-#[track_caller]
-fn tells<T: std::fmt::Debug>(result: Result<T, Error>, code: Code, names: &[&str]) {
-    let error = result.unwrap_err();
-    let text = error.to_string();
-    assert_eq!(error.code(), code, "{text}");
-    assert!(names.iter().all(|name| text.contains(name)), "{names:?} in: {text}");
-    assert!(text.ends_with(code.advice()), "{text}");
-    assert!(!format!("{text} {error:?}").contains("canary"), "{text}");
 }
 
 fn data(value: &str) -> Value {
@@ -138,11 +129,7 @@ async fn no_right_on_metadata(version: Version) {
     let (server, client) = started(version);
     client.write(URI, data(CANARY)).await.unwrap();
     let policy = r#"path "secret/data/app" { capabilities = ["create", "update", "read"] }"#;
-    let policy = SecretValue::from(json!({ "policy": policy }));
-    client.request("POST", "sys/policies/acl/data-only", Some(policy)).await.unwrap();
-    let policies = SecretValue::from(json!({"policies": ["data-only"]}));
-    let created = client.request("POST", "auth/token/create", Some(policies)).await.unwrap();
-    let limited = self::client(&server, created.expose()["auth"]["client_token"].as_str().unwrap());
+    let limited = self::client(&server, &told::limited(&client, policy).await);
 
     let done = limited.rotate_with(KEY, &limited.rotation()).await.unwrap();
     assert_eq!((done.old_version, done.new_version, done.is_recorded), (1, 2, false));

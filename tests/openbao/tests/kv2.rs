@@ -9,14 +9,15 @@
     reason = "the helpers of tests fail by panicking, as tests do"
 )]
 
+mod told;
+
 use std::time::Duration;
 
-use baokit::{Client, Code, Error, Kv2, MetadataChange, SecretValue, sys::MountConfig};
+use baokit::{Client, Code, Kv2, MetadataChange, sys::MountConfig};
 use baokit_devserver::DevServer;
 use baokit_openbao::{Server, Version};
 use serde_json::{Value, json};
-
-const CANARY: &str = "canary-value";
+use told::{CANARY, tells};
 
 /// A server that runs until it is dropped.
 enum Place {
@@ -48,26 +49,12 @@ impl Place {
 
     /// A client whose token has this policy and the default one.
     async fn limited(&self, policy: &str) -> Client {
-        let root = self.client();
-        let policy = SecretValue::from(json!({ "policy": policy }));
-        root.request("POST", "sys/policies/acl/limited", Some(policy)).await.unwrap();
-        let policies = SecretValue::from(json!({"policies": ["limited"]}));
-        let created = root.request("POST", "auth/token/create", Some(policies)).await.unwrap();
-        self.client_of(created.expose()["auth"]["client_token"].as_str().unwrap())
+        self.client_of(&told::limited(&self.client(), policy).await)
     }
 }
 
 /// What the production guide grants.
 const GUIDE: &str = r#"path "secret/*" { capabilities = ["create", "update", "read", "list", "delete"] }"#;
-
-#[track_caller]
-fn fails<T: std::fmt::Debug>(result: Result<T, Error>, code: Code, names: &[&str]) {
-    let error = result.unwrap_err();
-    let text = error.to_string();
-    assert_eq!(error.code(), code, "{text}");
-    assert!(names.iter().all(|name| text.contains(name)), "{names:?} in: {text}");
-    assert!(!format!("{text} {error:?}").contains("canary"), "{text}");
-}
 
 async fn write(kv2: &Kv2, path: &str, data: Value, cas: u64) {
     assert_eq!(kv2.write(path, data).cas(cas).await.unwrap().version(), cas + 1);
@@ -83,19 +70,19 @@ async fn versions(place: Place) {
 
     kv2.delete("app", &[1, 2]).await.unwrap();
     kv2.delete("app", &[]).await.unwrap();
-    fails(n(2).await, Code::VersionDeleted, &["secret/app", "version 2 was deleted at 20"]);
-    fails(kv2.read("app").await, Code::SecretDeleted, &["secret/app", "version 4 was deleted at 20"]);
+    tells(n(2).await, Code::VersionDeleted, &["secret/app", "version 2 was deleted at 20"]);
+    tells(kv2.read("app").await, Code::SecretDeleted, &["secret/app", "version 4 was deleted at 20"]);
     kv2.undelete("app", &[2, 4, 9]).await.unwrap();
     assert_eq!((n(2).await.unwrap(), n(4).await.unwrap()), (json!(2), json!(4)));
-    fails(n(1).await, Code::VersionDeleted, &["version 1"]);
+    tells(n(1).await, Code::VersionDeleted, &["version 1"]);
 
     kv2.destroy("app", &[1, 4]).await.unwrap();
-    fails(n(1).await, Code::VersionDestroyed, &["version 1 was destroyed"]);
-    fails(kv2.read("app").await, Code::SecretDestroyed, &["version 4 was destroyed"]);
+    tells(n(1).await, Code::VersionDestroyed, &["version 1 was destroyed"]);
+    tells(kv2.read("app").await, Code::SecretDestroyed, &["version 4 was destroyed"]);
     kv2.undelete("app", &[1]).await.unwrap();
-    fails(n(1).await, Code::VersionDestroyed, &["version 1"]);
-    fails(n(9).await, Code::VersionNotFound, &["no version 9"]);
-    fails(kv2.read("none").await, Code::SecretNotFound, &["secret/none"]);
+    tells(n(1).await, Code::VersionDestroyed, &["version 1"]);
+    tells(n(9).await, Code::VersionNotFound, &["no version 9"]);
+    tells(kv2.read("none").await, Code::SecretNotFound, &["secret/none"]);
     // What is not there is no error, as in OpenBao.
     kv2.delete("none", &[1]).await.unwrap();
     kv2.undelete("none", &[1]).await.unwrap();
@@ -103,8 +90,8 @@ async fn versions(place: Place) {
     kv2.delete_key("none").await.unwrap();
 
     kv2.delete_key("app").await.unwrap();
-    fails(kv2.read("app").await, Code::SecretNotFound, &["secret/app"]);
-    fails(kv2.metadata("app").await, Code::SecretNotFound, &["secret/metadata/app"]);
+    tells(kv2.read("app").await, Code::SecretNotFound, &["secret/app"]);
+    tells(kv2.metadata("app").await, Code::SecretNotFound, &["secret/metadata/app"]);
     write(&kv2, "app", json!({"n": "anew"}), 0).await;
     assert_eq!(n(1).await.unwrap(), "anew");
 }
@@ -123,13 +110,13 @@ async fn patches(place: Place) {
         assert_eq!(kv2.read("app").await.unwrap().expose(), &merged);
         assert_eq!(kv2.patch("app", json!({"x": CANARY})).cas(2).await.unwrap().new_version, 3);
         let names = ["secret/app", "version 3 is the newest", "to follow 1"];
-        fails(kv2.patch("app", json!({"x": CANARY})).cas(1).await, Code::CasConflict, &names);
-        fails(kv2.patch("app", json!([CANARY])).await, Code::InvalidValue, &["secret/app", "an array"]);
+        tells(kv2.patch("app", json!({"x": CANARY})).cas(1).await, Code::CasConflict, &names);
+        tells(kv2.patch("app", json!([CANARY])).await, Code::InvalidValue, &["secret/app", "an array"]);
         kv2.delete("app", &[]).await.unwrap();
-        fails(kv2.patch("app", json!({"x": CANARY})).await, Code::SecretDeleted, &["secret/app", "version 3"]);
+        tells(kv2.patch("app", json!({"x": CANARY})).await, Code::SecretDeleted, &["secret/app", "version 3"]);
         kv2.destroy("app", &[3]).await.unwrap();
-        fails(kv2.patch("app", json!({"x": CANARY})).await, Code::SecretDestroyed, &["secret/app"]);
-        fails(kv2.patch("none", json!({"x": CANARY})).await, Code::SecretNotFound, &["secret/none"]);
+        tells(kv2.patch("app", json!({"x": CANARY})).await, Code::SecretDestroyed, &["secret/app"]);
+        tells(kv2.patch("none", json!({"x": CANARY})).await, Code::SecretNotFound, &["secret/none"]);
         write(&kv2, "null", json!({}), 0).await;
         client.request("POST", "secret/data/null", Some(json!({"data": null}).into())).await.unwrap();
         assert_eq!(kv2.patch("null", json!({"x": 1})).await.unwrap().new_version, 3);
@@ -144,9 +131,9 @@ async fn patches(place: Place) {
     let blind = place.limited(r#"path "secret/data/*" { capabilities = ["patch"] }"#).await.kv2("secret");
     assert_eq!(blind.patch("app", changes).await.unwrap().new_version, 2);
     assert_eq!(blind.patch("app", json!({"x": 1})).cas(2).await.unwrap().new_version, 3);
-    fails(blind.patch("app", json!({"x": 1})).cas(2).await, Code::CasConflict, &["secret/data/app"]);
-    fails(blind.patch("none", json!({"x": 1})).await, Code::NotFound, &["secret/data/none"]);
-    fails(blind.read("app").await, Code::PermissionDenied, &["secret/data/app"]);
+    tells(blind.patch("app", json!({"x": 1})).cas(2).await, Code::CasConflict, &["secret/data/app"]);
+    tells(blind.patch("none", json!({"x": 1})).await, Code::NotFound, &["secret/data/none"]);
+    tells(blind.read("app").await, Code::PermissionDenied, &["secret/data/app"]);
 }
 
 async fn metadata(place: Place) {
@@ -161,12 +148,12 @@ async fn metadata(place: Place) {
             .delete_version_after(Duration::from_millis(3_599_500));
         kv2.write_metadata(path, change.clone()).await.unwrap();
         let held = kv2.metadata(path).await.unwrap();
-        assert_eq!((held.versions().current_version(), held.versions().metadata_version()), (0, 1));
+        assert_eq!((held.versions().current_version(), held.versions().metadata_version()), (0, Some(1)));
         assert_eq!((held.max_versions(), held.is_cas_required(), held.is_metadata_cas_required()), (3, true, false));
         assert_eq!(held.delete_version_after(), Duration::from_secs(3600));
         assert!(held.created_time().starts_with("20") && held.updated_time().starts_with("20"));
         assert!(!format!("{held:?} {change:?}").contains("canary"));
-        fails(kv2.write(path, json!({})).await, Code::CasRequired, &[path]);
+        tells(kv2.write(path, json!({})).await, Code::CasRequired, &[path]);
 
         // A write replaces custom_metadata as a whole and leaves the rest, a patch leaves both.
         let owner = MetadataChange::new().custom("owner", "y");
@@ -179,12 +166,12 @@ async fn metadata(place: Place) {
         assert_eq!((json!(held.custom_metadata()), held.max_versions()), (json!({"only": "z"}), 3));
         assert!(!held.is_cas_required());
         let names = [path, "at version 4", "to follow 3"];
-        fails(kv2.write_metadata(path, owner.clone()).cas(3).await, Code::CasConflict, &names);
-        fails(kv2.patch_metadata(path, owner.clone()).cas(3).await, Code::CasConflict, &names);
+        tells(kv2.write_metadata(path, owner.clone()).cas(3).await, Code::CasConflict, &names);
+        tells(kv2.patch_metadata(path, owner.clone()).cas(3).await, Code::CasConflict, &names);
         kv2.write_metadata(path, MetadataChange::new().empty_custom()).await.unwrap();
         assert!(kv2.metadata(path).await.unwrap().custom_metadata().is_empty());
-        fails(kv2.patch_metadata("none", owner.clone()).await, Code::SecretNotFound, &["secret/metadata/none"]);
-        fails(kv2.patch_metadata("none", owner).cas(1).await, Code::CasConflict, &["secret/metadata/none"]);
+        tells(kv2.patch_metadata("none", owner.clone()).await, Code::SecretNotFound, &["secret/metadata/none"]);
+        tells(kv2.patch_metadata("none", owner).cas(1).await, Code::CasConflict, &["secret/metadata/none"]);
 
         // On a secret that was written without any.
         let plain = format!("plain{round}");
@@ -210,19 +197,19 @@ async fn metadata_limits(place: Place) {
         (one(1, 513), "513 bytes"),
         (one(1, 0), "0 bytes"),
     ] {
-        fails(kv2.write_metadata("app", change).await, Code::RequestRejected, &["secret/metadata/app", name]);
+        tells(kv2.write_metadata("app", change).await, Code::RequestRejected, &["secret/metadata/app", name]);
     }
     for (key, value) in
         [("k".repeat(129), "v".to_owned()), ("k".to_owned(), "v".repeat(513)), (String::new(), "v".into())]
     {
         let body = json!({"custom_metadata": { key: value }});
         let sent = client.request("POST", "secret/metadata/app", Some(body.into())).await;
-        fails(sent, Code::RequestRejected, &["secret/metadata/app"]);
+        tells(sent, Code::RequestRejected, &["secret/metadata/app"]);
     }
-    fails(kv2.write("app/", json!({})).await, Code::TrailingSlash, &[]);
-    fails(kv2.undelete("app", &[]).await, Code::InvalidVersion, &["versions"]);
-    fails(kv2.destroy("app", &[]).await, Code::InvalidVersion, &["versions"]);
-    fails(kv2.destroy("app", &[0]).await, Code::InvalidVersion, &["version 0"]);
+    tells(kv2.write("app/", json!({})).await, Code::TrailingSlash, &[]);
+    tells(kv2.undelete("app", &[]).await, Code::InvalidVersion, &["versions"]);
+    tells(kv2.destroy("app", &[]).await, Code::InvalidVersion, &["versions"]);
+    tells(kv2.destroy("app", &[0]).await, Code::InvalidVersion, &["version 0"]);
 }
 
 async fn collect(kv2: &Kv2, folder: &str, limit: usize) -> Vec<String> {
@@ -284,15 +271,15 @@ async fn lists_of(client: &Client, limited: &Client) {
 
 async fn nobody_lists(place: Place) {
     let limited = place.limited(r#"path "secret/data/*" { capabilities = ["read"] }"#).await.kv2("secret");
-    fails(limited.list("app").unwrap().next().await, Code::PermissionDenied, &["secret/metadata/app"]);
-    fails(
+    tells(limited.list("app").unwrap().next().await, Code::PermissionDenied, &["secret/metadata/app"]);
+    tells(
         limited.list_detailed("app").unwrap().next().await,
         Code::PermissionDenied,
         &["secret/detailed-metadata/app"],
     );
-    fails(limited.scan("app").await, Code::PermissionDenied, &["secret/metadata/app"]);
-    fails(limited.list("../app"), Code::IllegalSegment, &[]);
-    fails(limited.list("app/*"), Code::InvalidWildcard, &[]);
+    tells(limited.scan("app").await, Code::PermissionDenied, &["secret/metadata/app"]);
+    tells(limited.list("../app"), Code::IllegalSegment, &[]);
+    tells(limited.list("app/*"), Code::InvalidWildcard, &[]);
 }
 
 async fn subkeys_and_config(place: Place) {
@@ -303,17 +290,17 @@ async fn subkeys_and_config(place: Place) {
     assert_eq!((all.version(), all.expose()), (1, &json!({"a": {"b": {"c": null}}, "d": null, "e": null})));
     assert_eq!(kv2.subkeys("app").depth(1).await.unwrap().expose(), &json!({"a": null, "d": null, "e": null}));
     assert_eq!(kv2.subkeys("app").version(1).depth(2).await.unwrap().expose()["a"], json!({"b": null}));
-    fails(kv2.subkeys("app").version(2).await, Code::VersionNotFound, &["secret/app", "no version 2"]);
+    tells(kv2.subkeys("app").version(2).await, Code::VersionNotFound, &["secret/app", "no version 2"]);
     kv2.delete("app", &[]).await.unwrap();
-    fails(kv2.subkeys("app").await, Code::SecretDeleted, &["secret/app", "version 1"]);
-    fails(kv2.subkeys("none").await, Code::SecretNotFound, &["secret/none"]);
+    tells(kv2.subkeys("app").await, Code::SecretDeleted, &["secret/app", "version 1"]);
+    tells(kv2.subkeys("none").await, Code::SecretNotFound, &["secret/none"]);
 
     let mut config = kv2.config().await.unwrap();
     assert_eq!((config.max_versions, config.cas_required, config.delete_version_after), (0, false, 0));
     (config.max_versions, config.cas_required, config.delete_version_after) = (2, true, 5400);
     kv2.write_config(&config).await.unwrap();
     assert_eq!(kv2.config().await.unwrap(), config);
-    fails(kv2.write("new", json!({})).await, Code::CasRequired, &["secret/data/new"]);
+    tells(kv2.write("new", json!({})).await, Code::CasRequired, &["secret/data/new"]);
     for cas in 0..3 {
         write(&kv2, "new", json!({}), cas).await;
     }
@@ -323,7 +310,7 @@ async fn subkeys_and_config(place: Place) {
     config.delete_version_after = -1;
     kv2.write_config(&config).await.unwrap();
     assert_eq!(kv2.config().await.unwrap(), config);
-    fails(client.kv2("nomount").config().await, Code::MountNotFound, &["nomount/config"]);
+    tells(client.kv2("nomount").config().await, Code::MountNotFound, &["nomount/config"]);
 }
 
 async fn odd_values(place: Place) {
@@ -337,21 +324,21 @@ async fn odd_values(place: Place) {
     assert_eq!(kv2.read("odd").await.unwrap().expose(), &value);
     // OpenBao would give another number back.
     let lost = json!({"numbers": [0, two_53 + 1]});
-    fails(kv2.write("odd", lost.clone()).await, Code::InvalidValue, &["'/numbers/1'", "as text"]);
-    fails(kv2.patch("odd", lost).await, Code::InvalidValue, &["'/numbers/1'", "as text"]);
+    tells(kv2.write("odd", lost.clone()).await, Code::InvalidValue, &["'/numbers/1'", "as text"]);
+    tells(kv2.patch("odd", lost).await, Code::InvalidValue, &["'/numbers/1'", "as text"]);
 }
 
 async fn uris(place: Place) {
     let (app, key) = ("openbao+kv2://secret/app/api", "openbao+kv2://secret/app/api#token");
     for client in [place.client(), place.limited(GUIDE).await] {
-        fails(client.patch(app, json!({"a": 1})).await, Code::SecretNotFound, &[app]);
+        tells(client.patch(app, json!({"a": 1})).await, Code::SecretNotFound, &[app]);
         client.write(app, json!({"token": {"a": 1}, "user": "x"})).await.unwrap();
         client.patch(key, json!({"b": [2]})).await.unwrap();
         let change = client.patch(app, json!({"user": null})).await.unwrap();
         assert_eq!((change.old_version, change.new_version), (2, 3));
         assert_eq!(client.read(app).await.unwrap().expose(), &json!({"token": {"a": 1, "b": [2]}}));
         client.patch(key, Value::Null).await.unwrap();
-        fails(client.read(key).await, Code::FragmentNotFound, &["version 4"]);
+        tells(client.read(key).await, Code::FragmentNotFound, &["version 4"]);
 
         client.delete(app).await.unwrap();
         client.undelete(app, &[4]).await.unwrap();
@@ -362,17 +349,17 @@ async fn uris(place: Place) {
         let destroyed: Vec<_> = metadata.versions().versions().iter().map(baokit::Version::is_destroyed).collect();
         assert_eq!(destroyed, [true, true, false, false]);
 
-        fails(client.undelete(app, &[]).await, Code::InvalidVersion, &["versions"]);
-        fails(client.undelete(key, &[1]).await, Code::FragmentNotAllowed, &[]);
-        fails(client.destroy("openbao+kv2://secret/app?version=1", &[1]).await, Code::VersionNotAllowed, &[]);
-        fails(client.set_owner(app, "").await, Code::RequestRejected, &["secret/metadata/app/api"]);
-        fails(
+        tells(client.undelete(app, &[]).await, Code::InvalidVersion, &["versions"]);
+        tells(client.undelete(key, &[1]).await, Code::FragmentNotAllowed, &[]);
+        tells(client.destroy("openbao+kv2://secret/app?version=1", &[1]).await, Code::VersionNotAllowed, &[]);
+        tells(client.set_owner(app, "").await, Code::RequestRejected, &["secret/metadata/app/api"]);
+        tells(
             client.set_owner("openbao+kv2://secret/none", "x").await,
             Code::SecretNotFound,
             &["secret/metadata/none"],
         );
-        fails(client.list("openbao+kv2://other/"), Code::TenantMountMismatch, &["other"]);
-        fails(client.search("openbao+kv2://other/", "x").await, Code::TenantMountMismatch, &["other"]);
+        tells(client.list("openbao+kv2://other/"), Code::TenantMountMismatch, &["other"]);
+        tells(client.search("openbao+kv2://other/", "x").await, Code::TenantMountMismatch, &["other"]);
         client.kv2("secret").delete_key("app/api").await.unwrap();
     }
 }
@@ -420,33 +407,33 @@ async fn copies(place: Place) {
     assert_eq!((copied.source_version, copied.old_version, copied.new_version), (1, 0, 1));
     assert_eq!(client.read(uri("to")).await.unwrap().expose(), &numbers);
     let names = ["secret/data/to", "version 1 is the newest"];
-    fails(client.copy(uri("from"), uri("to"), false).await, Code::CasConflict, &names);
-    fails(client.move_to(uri("from"), uri("to"), false).await, Code::CasConflict, &names);
+    tells(client.copy(uri("from"), uri("to"), false).await, Code::CasConflict, &names);
+    tells(client.move_to(uri("from"), uri("to"), false).await, Code::CasConflict, &names);
     assert_eq!(client.read(uri("from")).await.unwrap().version(), 2, "the source is left");
 
     let moved = client.move_to(uri("from"), uri("to"), true).await.unwrap();
     assert_eq!((moved.source_version, moved.old_version, moved.new_version), (2, 1, 2));
     assert_eq!(client.read(uri("to")).await.unwrap().expose(), &json!({"second": 2}));
-    fails(client.read(uri("from")).await, Code::SecretDeleted, &["version 2 was deleted"]);
-    fails(client.move_to(uri("from"), uri("to"), true).await, Code::SecretDeleted, &["secret/from"]);
+    tells(client.read(uri("from")).await, Code::SecretDeleted, &["version 2 was deleted"]);
+    tells(client.move_to(uri("from"), uri("to"), true).await, Code::SecretDeleted, &["secret/from"]);
     client.undelete(uri("from"), &[2]).await.unwrap();
     assert_eq!(client.read(uri("from")).await.unwrap().version(), 2);
     // A destination that is deleted is no free one, and is overwritten.
     client.delete(uri("to")).await.unwrap();
-    fails(client.copy(uri("from"), uri("to"), false).await, Code::CasConflict, &["secret/data/to"]);
+    tells(client.copy(uri("from"), uri("to"), false).await, Code::CasConflict, &["secret/data/to"]);
     assert_eq!(client.copy(uri("from"), uri("to"), true).await.unwrap().new_version, 3);
-    fails(client.copy(uri("none"), uri("to"), true).await, Code::SecretNotFound, &["secret/none"]);
-    fails(client.copy(uri("from"), uri("from"), true).await, Code::RequestRejected, &["the same secret"]);
-    fails(client.copy(uri("from#second"), uri("to"), true).await, Code::FragmentNotAllowed, &[]);
-    fails(client.copy(uri("from"), uri("to?version=1"), true).await, Code::VersionNotAllowed, &[]);
-    fails(client.move_to(uri("from?version=1"), uri("to"), true).await, Code::VersionNotAllowed, &[]);
-    fails(client.copy(uri("from"), "openbao+kv2://other/to", true).await, Code::TenantMountMismatch, &["other"]);
+    tells(client.copy(uri("none"), uri("to"), true).await, Code::SecretNotFound, &["secret/none"]);
+    tells(client.copy(uri("from"), uri("from"), true).await, Code::RequestRejected, &["the same secret"]);
+    tells(client.copy(uri("from#second"), uri("to"), true).await, Code::FragmentNotAllowed, &[]);
+    tells(client.copy(uri("from"), uri("to?version=1"), true).await, Code::VersionNotAllowed, &[]);
+    tells(client.move_to(uri("from?version=1"), uri("to"), true).await, Code::VersionNotAllowed, &[]);
+    tells(client.copy(uri("from"), "openbao+kv2://other/to", true).await, Code::TenantMountMismatch, &["other"]);
 
     // Who may not delete is left with both, and is told so.
     let policy = r#"path "secret/data/*" { capabilities = ["create", "update", "read"] }"#;
     let limited = place.limited(policy).await;
     let names = ["secret/from", "the copy is made as version 1 of openbao+kv2://secret/half", "version 2 failed"];
-    fails(limited.move_to(uri("from"), uri("half"), false).await, Code::PermissionDenied, &names);
+    tells(limited.move_to(uri("from"), uri("half"), false).await, Code::PermissionDenied, &names);
     assert_eq!(client.read(uri("from")).await.unwrap().version(), 2);
     assert_eq!(client.read(uri("half")).await.unwrap().expose(), &json!({"second": 2}));
 }

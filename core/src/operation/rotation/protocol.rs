@@ -17,7 +17,7 @@ use super::plan;
 use super::record::{Decision, KEY, Phase, Record, Rotator, decide, key_of};
 use super::request::{Rotated, Rotation, random_text};
 use super::steps::{Outcome, readable};
-use crate::call::kv2::{Address, Held};
+use crate::call::kv2::{Address, Held, Versions};
 use crate::call::metadata::{self, Changed};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
@@ -100,7 +100,10 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let mut rounds = 0;
         while rounds < ROUNDS {
             let found = match self.metadata().await {
-                Err(error) if error.code() == Code::PermissionDenied => return self.unrecorded(error).await,
+                // Nor can it be recorded where the server would not compare the metadata's version.
+                Err(error) if matches!(error.code(), Code::PermissionDenied | Code::NotSupported) => {
+                    return self.unrecorded(error).await;
+                }
                 found => found?,
             };
             // Where nothing was changed, only time can tell: a node that is behind catches up.
@@ -208,7 +211,7 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
     /// The metadata as the leader has it: the data moves on without it, so that no check-and-set parameter
     /// would show that it was old.
     pub async fn metadata(&self) -> Result<Found> {
-        let versions = match self.operation.metadata(self.at, ReadOptions::new().strong()).await {
+        let versions: Option<Versions> = match self.operation.metadata(self.at, ReadOptions::new().strong()).await {
             // Where nothing is there, a strong read takes a right that the default policy grants.
             Err(error) if error.code() == Code::PermissionDenied => {
                 self.operation.metadata(self.at, ReadOptions::new()).await?.0
@@ -217,7 +220,7 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         };
         Ok(match versions {
             Some(versions) => Found {
-                version: versions.metadata_version(),
+                version: versions.metadata_cas(self.at)?,
                 custom: versions.custom_metadata().clone(),
                 current: versions.current_version(),
             },

@@ -2,6 +2,7 @@
 //! go.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -14,6 +15,7 @@ pub(crate) struct Kept {
     created_time: Box<str>,
     custom_metadata: BTreeMap<String, String>,
     data: Data,
+    ends: Duration,
 }
 
 enum Data {
@@ -25,12 +27,12 @@ enum Data {
 
 impl From<Secret> for Kept {
     fn from(secret: Secret) -> Self {
-        let Secret { version, created_time, custom_metadata, mut value } = secret;
+        let Secret { version, created_time, custom_metadata, mut value, ends } = secret;
         let data = match value.take() {
             Value::Object(map) => Data::Keys(map.into_iter().map(|(key, value)| (key.into(), value.into())).collect()),
             other => Data::Other(other.into()),
         };
-        Self { version, created_time: created_time.into(), custom_metadata, data }
+        Self { version, created_time: created_time.into(), custom_metadata, data, ends }
     }
 }
 
@@ -41,6 +43,11 @@ impl Kept {
 
     pub fn sighting(&self) -> Sighting {
         Sighting::of(self.version, &self.created_time, Some(false))
+    }
+
+    /// Whether the version has not deleted itself by then, on the wall clock.
+    pub fn is_there(&self, wall: Duration) -> bool {
+        wall < self.ends
     }
 
     /// The whole secret, or one key of it; none where it has no such key.
@@ -61,6 +68,7 @@ impl Kept {
             created_time: self.created_time.as_ref().into(),
             custom_metadata: self.custom_metadata.clone(),
             value: value.into(),
+            ends: self.ends,
         })
     }
 

@@ -221,7 +221,8 @@ mod tests {
     fn secret() -> Arc<Kept> {
         let (version, created_time) = (1, "2026-01-01T00:00:00Z".to_owned());
         let value = SecretValue::from(serde_json::json!({"token": "value"}));
-        Arc::new(Secret { version, created_time, custom_metadata: Default::default(), value }.into())
+        let (custom_metadata, ends) = (Default::default(), Duration::MAX);
+        Arc::new(Secret { version, created_time, custom_metadata, value, ends }.into())
     }
 
     fn key(path: &str, pin: u64) -> Key<'_> {
