@@ -74,7 +74,7 @@ impl Session {
             tokens: Tokens::new(credential, settings.renewal_threshold()),
             consistency: Consistency::default(),
             floors: Floors::default(),
-            cache: Cache::default(),
+            cache: Default::default(),
             recovery: Recovery::default(),
             quota: Quota::default(),
             watches: Watches::default(),

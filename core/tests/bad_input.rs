@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use baokit_core::http::{FailureKind, Method};
+use baokit_core::sys::Role;
 use baokit_core::{Code, Error, MetadataChange, ReadOptions, SecretValue};
 use scenario::{
     CANARY_VALUE, EPOCH, MISMATCH, Reply, Seen, World, errors, holding, json, no_right, nothing, secret, written,
@@ -284,6 +285,21 @@ fn a_path_that_ends_in_a_slash_or_no_versions_are_told_before_anything_is_sent()
         tells(world.run(client.destroy(URI, none)), Code::InvalidVersion, &["version"]);
     }
     assert!(world.seen().is_empty());
+}
+
+#[test]
+fn a_time_of_less_than_a_second_is_not_taken_for_none() {
+    let world = World::new(|seen| {
+        assert!(seen.body.contains("\"secret_id_ttl\":1,"), "{}", seen.body);
+        json(204, "")
+    });
+    let client = world.client(World::settings(1));
+    let roles = client.sys().app_role("approle").unwrap();
+    let role = Role::new(["default"]).secret_id_ttl(Duration::from_millis(500));
+    world.run(roles.put_role("app", &role)).unwrap();
+    // Wrapped for no time, it would come back as it is.
+    tells(world.run(roles.wrapped_secret_id("app", Duration::ZERO)), Code::RequestRejected, &["ttl", "a second"]);
+    assert_eq!(world.seen().len(), 1);
 }
 
 #[test]

@@ -96,11 +96,13 @@ mod transfer;
 mod watch;
 
 pub use baokit_core::config::{
-    CacheConfig, Credential, JwtSource, Origin, Pem, Settings, SettingsBuilder, Warning, WarningCode,
+    CacheConfig, ClientCertificate, Credential, JwtSource, MAX_CREDENTIAL, MAX_NODES, Origin, Pem, Scheme, Settings,
+    SettingsBuilder, Tls, Warning, WarningCode,
 };
 pub use baokit_core::error::{Code, Error, Family, Result};
 pub use baokit_core::sys;
-pub use baokit_core::uri::{ParseOptions, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
+pub use baokit_core::uri::tenant::TenantGuard;
+pub use baokit_core::uri::{ParseOptions, PointerTarget, Provider, SecretPointer, SecretPrefix, SecretRef, SecretUri};
 pub use baokit_core::{
     Apply, ApplyError, CacheMetrics, Change, Copied, Entry, Generator, HIT_AGE_BOUNDS, Kv2Config, MAX_DEPTH, Metadata,
     MetadataChange, Partition, ReadOptions, Renewal, Reply, Rotated, Rotation, Scan, Search, Secret, SecretValue,

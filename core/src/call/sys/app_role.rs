@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::wrapping::{Wrapped, wrapped};
 use super::{data, get, names, post, remove};
-use crate::call::{Answer, Call, Replay};
+use crate::call::{Answer, Call, Replay, whole_seconds};
 use crate::error::Result;
 use crate::secret::SecretValue;
 use crate::uri::path::ApiPath;
@@ -61,25 +61,25 @@ impl Role {
         Self { token_policies: policies.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// How long a token lives at first, in whole seconds, rounded down; 0, the default, as the mount says.
+    /// How long a token lives at first, in whole seconds, rounded up; 0, the default, as the mount says.
     #[must_use]
     pub fn token_ttl(mut self, ttl: Duration) -> Self {
-        self.token_ttl = ttl.as_secs();
+        self.token_ttl = whole_seconds(ttl);
         self
     }
 
-    /// How long a token lives at most, with its renewals, in whole seconds, rounded down; 0, the default, as the mount
+    /// How long a token lives at most, with its renewals, in whole seconds, rounded up; 0, the default, as the mount
     /// says.
     #[must_use]
     pub fn token_max_ttl(mut self, ttl: Duration) -> Self {
-        self.token_max_ttl = ttl.as_secs();
+        self.token_max_ttl = whole_seconds(ttl);
         self
     }
 
-    /// How long a secret id lives, in whole seconds, rounded down; 0, the default, for ever.
+    /// How long a secret id lives, in whole seconds, rounded up; 0, the default, for ever.
     #[must_use]
     pub fn secret_id_ttl(mut self, ttl: Duration) -> Self {
-        self.secret_id_ttl = ttl.as_secs();
+        self.secret_id_ttl = whole_seconds(ttl);
         self
     }
 

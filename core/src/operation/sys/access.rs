@@ -8,7 +8,7 @@ use crate::call::sys::policies;
 use crate::call::sys::wrapping::Wrapped;
 use crate::call::whole_seconds;
 use crate::drive::Host;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::secret::SecretValue;
 use crate::uri::path::ApiPath;
 
@@ -294,8 +294,13 @@ impl<'a, H: Host> AppRole<'a, H> {
     /// ```
     ///
     /// # Errors
-    /// As [`AppRole::secret_id`].
+    /// As [`AppRole::secret_id`]; [`Code::RequestRejected`] for a time of zero, by which the
+    /// server would wrap nothing and show the secret id.
     pub async fn wrapped_secret_id(&self, name: &str, ttl: Duration) -> Result<Wrapped> {
+        if ttl.is_zero() {
+            let reason = "a wrapped secret id lives for a second at least";
+            return Err(Error::new(Code::RequestRejected).about("ttl").because(reason));
+        }
         self.sys.run(app_role::wrapped_secret_id(&self.mount, &ApiPath::parse(name)?, whole_seconds(ttl))?).await
     }
 
