@@ -149,6 +149,34 @@ fn a_look_whose_task_is_dropped_is_taken_by_another_watcher_at_once() {
 }
 
 #[test]
+fn who_comes_while_a_look_is_under_way_waits_for_it_and_lets_others_go_on() {
+    let world = World::slow(|_| (2 * SECOND, newest(1, EPOCH)));
+    let client = world.client(World::settings(1));
+    let told = world.run_all((0..2).map(|i| {
+        let (world, client) = (&world, &client);
+        async move {
+            // The first look ends after 2 s, and the second has begun after 25 s at the latest, and ends after 29 s.
+            let mut watch = client.watch(URI).unwrap().every(EVERY);
+            if i == 1 {
+                while world.seen().len() < 2 {
+                    world.sleep(SECOND / 2).await;
+                }
+                return client.next_version(&mut watch).await.unwrap().version();
+            }
+            client.next_version(&mut watch).await.unwrap();
+            let mut rest = Box::pin(world.sleep(40 * SECOND));
+            let mut next = Box::pin(client.next_version(&mut watch));
+            std::future::poll_fn(|context| {
+                assert!(next.as_mut().poll(context).is_pending());
+                rest.as_mut().poll(context).map(|()| 0)
+            })
+            .await
+        }
+    }));
+    assert_eq!(told, [0, 1]);
+}
+
+#[test]
 fn an_outage_is_waited_out_and_a_refusal_is_told_and_may_be_mended() {
     let mut count = 0;
     let world = World::new(move |seen| match seen.at {
