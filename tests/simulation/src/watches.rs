@@ -22,6 +22,10 @@ const REST: Duration = Duration::from_secs(80);
 /// How long until one who was refused asks again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What core says that waiting does not mend, and passes here all the same: a node had not heard of policy or mount,
+/// a body was cut off, a standby behind the load balancer named a node that the client does not know.
+const PASSING: [Code; 4] = [Code::PermissionDenied, Code::MountNotFound, Code::MalformedAnswer, Code::RedirectRefused];
+
 /// Who takes down what one watcher is told.
 pub(crate) struct Eye {
     world: Rc<World>,
@@ -70,15 +74,7 @@ impl Eye {
             let asked = self.world.now();
             match client.next_version(&mut watch).await {
                 Ok(version) => self.take_down(version.version(), version.created_time(), asked),
-                // A node that had not heard of policy or mount, or a body that was cut off.
-                Err(error)
-                    if matches!(
-                        error.code(),
-                        Code::PermissionDenied | Code::MountNotFound | Code::MalformedAnswer
-                    ) =>
-                {
-                    self.world.executor.sleep(PAUSE).await;
-                }
+                Err(error) if PASSING.contains(&error.code()) => self.world.executor.sleep(PAUSE).await,
                 Err(error) => return failed(&error),
             }
         }

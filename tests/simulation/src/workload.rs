@@ -353,7 +353,9 @@ impl Future for Watched<'_> {
         let world = self.user.world.clone();
         let is_dead = |world: &World, id| world.life(id, |life| life.dead).unwrap_or_default();
         self.polls += 1;
-        if self.crashed_at == Some(self.polls) {
+        // When the faults are over nobody fails any more: who watches is at it for long.
+        let is_calm = world.calm.get();
+        if self.crashed_at == Some(self.polls) && !is_calm {
             world.fault(Fault::ClientCrash);
             world.life(self.user.id, |life| life.dead = true);
         }
@@ -361,7 +363,7 @@ impl Future for Watched<'_> {
             // Whoever looks after the lives ends this task.
             return Poll::Pending;
         }
-        if self.dropped_at == Some(self.polls) {
+        if self.dropped_at == Some(self.polls) && !is_calm {
             world.fault(Fault::Cancelled);
             return Poll::Ready(Outcome::Cut);
         }

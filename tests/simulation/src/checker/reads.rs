@@ -113,29 +113,29 @@ fn highest(case: &Case<'_>, client: ClientId, key: &str, before: Duration) -> Op
     of_key.map(|(_, floor)| floor).max_by_key(|floor| floor.place)
 }
 
-/// The last entry of a key that a client had seen before a moment.
+/// The last entry of a key whose version a client had seen before a moment. That it had the newest version deleted
+/// tells it no number.
 pub(super) fn floor(case: &Case<'_>, client: ClientId, key: &str, before: Duration) -> Option<usize> {
-    highest(case, client, key, before).map(|floor| floor.place)
+    let of_key = sights(case, client, before).filter(|(of, floor)| *of == key && !floor.deleted);
+    of_key.map(|(_, floor)| floor.place).max()
 }
 
 /// What a copy or a move showed of its source, and what a move did to it.
-fn seen_of_source<'a>(case: &Case<'_>, id: usize, op: &'a Operation) -> Option<(&'a str, Floor)> {
-    let (Kind::Transfer(Transfer { from, moves, .. }), Outcome::Copied { source, .. }) = (&op.kind, &op.outcome) else {
-        return None;
+fn seen_of_source<'a>(case: &Case<'_>, id: usize, op: &'a Operation) -> Vec<(&'a str, Floor)> {
+    let (Kind::Transfer(Transfer { from, .. }), Outcome::Copied { source, .. }) = (&op.kind, &op.outcome) else {
+        return Vec::new();
     };
+    let is_it =
+        |effect: &Effect| matches!(effect, Effect::Wrote { key, version, .. } if key == from && version == source);
+    let shown = case.log.iter().take(op.end_length).position(|entry| is_it(&entry.effect));
     let made = case.made_by(id).filter(|(place, ..)| *place < op.end_length);
     let deletion = made.filter(|(.., entry)| matches!(entry.effect, Effect::Deleted { .. })).map(|(place, ..)| place);
     let asks = format!("POST /v1/secret/delete/{from}");
     let sent = case.history.sent.iter().filter(|sent| sent.op.is_some_and(|op| op.0 == id) && sent.asks == asks);
     // As with other deletions.
-    if *moves && case.era == Era::Indexed && sent.count() == 1
-        && let Some(place) = deletion.min()
-    {
-        return Some((from, Floor { place, deleted: true }));
-    }
-    let is_it = |effect: &Effect| matches!(effect, Effect::Wrote { key, version, .. } if key == from && version == source);
-    let place = case.log.iter().take(op.end_length).position(|entry| is_it(&entry.effect))?;
-    Some((from, Floor { place, deleted: false }))
+    let deleted = deletion.min().filter(|_| case.era == Era::Indexed && sent.count() == 1);
+    let places = [(shown, false), (deleted, true)].into_iter();
+    places.filter_map(|(place, deleted)| Some((from.as_str(), Floor { place: place?, deleted }))).collect()
 }
 
 /// The entry that what an operation was told goes back to. The earliest, where several would do.

@@ -121,8 +121,11 @@ impl<'a> Judged<'a> {
                 _ => continue,
             };
             for version in versions {
-                let Some(held) = self.case.timeline.holds(&self.transfer.from, before, Some(*version)) else { continue };
-                if !self.transfer.moves || !(self.is_copied(held, place) || self.was_made_late(*version, held, send, place))
+                let Some(held) = self.case.timeline.holds(&self.transfer.from, before, Some(*version)) else {
+                    continue;
+                };
+                if !self.transfer.moves
+                    || !(self.is_copied(held, place) || self.was_made_late(*version, held, send, place))
                 {
                     let text = format!("entry {place} deletes version {version}, which it has not copied");
                     self.breach(found, Invariant::MoveLost, text);

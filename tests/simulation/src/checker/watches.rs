@@ -81,7 +81,14 @@ fn since_seen(case: &Case<'_>, id: usize, op: &Operation, told: &Told, found: &m
 }
 
 /// What was told last is what was the newest shortly before the end, if there was any.
-fn in_time(case: &Case<'_>, id: usize, op: &Operation, every: Duration, told: Option<&&Told>, found: &mut Vec<Violation>) {
+fn in_time(
+    case: &Case<'_>,
+    id: usize,
+    op: &Operation,
+    every: Duration,
+    told: Option<&&Told>,
+    found: &mut Vec<Violation>,
+) {
     let since = op.end.unwrap_or_default().saturating_sub(every.saturating_mul(2)).saturating_sub(MORE);
     let from = case.log.partition_point(|entry| entry.at <= since).saturating_sub(1);
     let entry = told.and_then(|told| source(case, &op.key, told));
