@@ -316,3 +316,29 @@ fn what_can_not_be_watched_is_refused_before_anything_is_sent() {
     assert_eq!(code("openbao+kv2://other/app"), Code::TenantMountMismatch);
     assert!(world.seen().is_empty());
 }
+
+#[cfg(feature = "broken-rules")]
+mod broken {
+    use super::*;
+    use baokit_core::Rule;
+
+    #[test]
+    fn without_its_floor_a_watcher_is_told_less_than_its_client_has_written() {
+        let first_told = |rule| {
+            let current = Rc::new(Cell::new(1));
+            let shown = current.clone();
+            let world = World::new(move |seen| match seen.target.as_str() {
+                METADATA => newest(shown.get(), EPOCH),
+                _ => written(2),
+            });
+            let client = world.client(World::settings(1)).without(rule);
+            world.run(follow(&world, &client, 1));
+            current.set(2);
+            let data = serde_json::json!({}).into();
+            world.run(client.kv2_write("secret", "app", &data, Some(1))).unwrap();
+            world.run(follow(&world, &client, 1))[0].0
+        };
+        assert_eq!(first_told(Rule::MoveNamesItsVersion), 2, "another rule makes no difference");
+        assert_eq!(first_told(Rule::WatchIsJudged), 1);
+    }
+}
