@@ -118,6 +118,14 @@ impl Watches {
         }
     }
 
+    /// A floor fell: what was seen of the secret before may be no more, and the next one looks at once.
+    pub fn doubt(&mut self, key: &str) {
+        if let Some(watched) = self.list.iter_mut().find(|watched| *watched.key == *key) {
+            (watched.glance, watched.next) = (None, Duration::ZERO);
+            self.moved = true;
+        }
+    }
+
     /// Whoever looked went away: the next one looks at once.
     pub fn abandon(&mut self, look: Look) {
         if let Some(watched) = self.end(look) {
@@ -239,6 +247,17 @@ mod tests {
         watches.abandon(look);
         assert!(watches.has_moved("s", 1, 1, false));
         assert!(matches!(watches.turn("s", seen_more, 13 * SECOND), Turn::Look(_)), "who is woken looks");
+    }
+
+    #[test]
+    fn what_was_looked_at_before_a_floor_fell_is_told_nobody() {
+        let mut watches = Watches::default();
+        let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
+        watches.looked(look, Some(None), SECOND, 11 * SECOND);
+        watches.doubt("s");
+        assert!(watches.has_moved("s", 1, 0, false) && watches.take_moved());
+        assert!(matches!(turn(&mut watches, 0, 2), Turn::Look(_)), "not even who has just come");
+        assert!(!watches.has_moved("s", 1, 0, true), "the others wait for it");
     }
 
     #[test]

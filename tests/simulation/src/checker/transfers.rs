@@ -144,7 +144,7 @@ impl<'a> Judged<'a> {
             }
             _ => false,
         };
-        let made = (0..place).filter(is_copy).next_back();
+        let made = (0..place).rfind(is_copy);
         made.is_some_and(|made| self.sources(made.max(self.op.start_length)).any(|source| source == held))
     }
 
@@ -152,7 +152,7 @@ impl<'a> Judged<'a> {
     fn was_made_late(&self, version: u64, held: usize, send: usize, place: usize) -> bool {
         let asks = format!("GET /v1/secret/data/{}?version={version}", self.transfer.from);
         let is_look = |sent: &&crate::history::Sent| sent.op.is_some_and(|op| op.0 == self.id) && sent.asks == asks;
-        let look = self.case.history.sent.iter().take(send).filter(is_look).next_back();
+        let look = self.case.history.sent.iter().take(send).rfind(is_look);
         let is_other = |at: usize| self.case.timeline.holds(&self.transfer.from, at, Some(version)) != Some(held);
         look.is_some_and(|look| (look.length.saturating_sub(1)..place).any(is_other))
     }
