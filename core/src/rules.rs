@@ -38,6 +38,10 @@ pub enum Rule {
     /// What a client changes leaves its cache.
     #[cfg_attr(not(feature = "cache"), allow(dead_code, reason = "there is no cache to ask for it"))]
     CacheIsPurged,
+    /// A move deletes the version that it copied, by its number, and not whatever is the newest by then.
+    MoveNamesItsVersion,
+    /// A watcher is not told of less than its client has seen.
+    WatchIsJudged,
 }
 
 #[cfg(feature = "broken-rules")]
@@ -58,6 +62,8 @@ impl Rule {
         Self::IntentIsFirst,
         Self::CacheIsPartitioned,
         Self::CacheIsPurged,
+        Self::MoveNamesItsVersion,
+        Self::WatchIsJudged,
     ];
 
     /// Its name, such as `no-blind-retry`.
@@ -78,6 +84,8 @@ impl Rule {
             Self::IntentIsFirst => "intent-is-first",
             Self::CacheIsPartitioned => "cache-is-partitioned",
             Self::CacheIsPurged => "cache-is-purged",
+            Self::MoveNamesItsVersion => "move-names-its-version",
+            Self::WatchIsJudged => "watch-is-judged",
         }
     }
 }

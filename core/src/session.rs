@@ -115,6 +115,9 @@ impl Session {
         let fell = self.rules.keep(Rule::FloorsFall).then(|| self.floors.settle(key, seen, pin, since)).flatten();
         // Pinned versions too: it may be another secret of that name.
         self.cache.purge(key, by);
+        if fell.is_some() {
+            self.watches.doubt(key);
+        }
         fell
     }
 

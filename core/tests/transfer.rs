@@ -204,3 +204,20 @@ fn a_source_that_is_made_anew_during_a_move_keeps_its_version() {
     assert_eq!(error.code(), Code::CasConflict, "{error}");
     assert!(!world.targets().iter().any(|target| target.contains("/delete/")), "nothing was deleted");
 }
+
+#[cfg(feature = "broken-rules")]
+mod broken {
+    use super::*;
+    use baokit_core::Rule;
+
+    #[test]
+    fn without_its_number_a_move_deletes_what_another_has_added() {
+        let deletions = |rule| {
+            let world = world(0, |seen| if seen.target.ends_with("to") { written(1) } else { json(204, "") });
+            let _ = world.run(client(&world).without(rule).move_to(FROM, TO, false));
+            sent(&world)[1].clone()
+        };
+        assert_eq!(deletions(Rule::WatchIsJudged), DELETION, "another rule makes no difference");
+        assert_eq!(deletions(Rule::MoveNamesItsVersion), "data/from ");
+    }
+}

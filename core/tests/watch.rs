@@ -149,6 +149,34 @@ fn a_look_whose_task_is_dropped_is_taken_by_another_watcher_at_once() {
 }
 
 #[test]
+fn who_comes_while_a_look_is_under_way_waits_for_it_and_lets_others_go_on() {
+    let world = World::slow(|_| (2 * SECOND, newest(1, EPOCH)));
+    let client = world.client(World::settings(1));
+    let told = world.run_all((0..2).map(|i| {
+        let (world, client) = (&world, &client);
+        async move {
+            // The first look ends after 2 s, and the second has begun after 25 s at the latest, and ends after 29 s.
+            let mut watch = client.watch(URI).unwrap().every(EVERY);
+            if i == 1 {
+                while world.seen().len() < 2 {
+                    world.sleep(SECOND / 2).await;
+                }
+                return client.next_version(&mut watch).await.unwrap().version();
+            }
+            client.next_version(&mut watch).await.unwrap();
+            let mut rest = Box::pin(world.sleep(40 * SECOND));
+            let mut next = Box::pin(client.next_version(&mut watch));
+            std::future::poll_fn(|context| {
+                assert!(next.as_mut().poll(context).is_pending());
+                rest.as_mut().poll(context).map(|()| 0)
+            })
+            .await
+        }
+    }));
+    assert_eq!(told, [0, 1]);
+}
+
+#[test]
 fn an_outage_is_waited_out_and_a_refusal_is_told_and_may_be_mended() {
     let mut count = 0;
     let world = World::new(move |seen| match seen.at {
@@ -287,4 +315,30 @@ fn what_can_not_be_watched_is_refused_before_anything_is_sent() {
     assert_eq!(code("openbao+kv2://secret/app#token"), Code::FragmentNotAllowed);
     assert_eq!(code("openbao+kv2://other/app"), Code::TenantMountMismatch);
     assert!(world.seen().is_empty());
+}
+
+#[cfg(feature = "broken-rules")]
+mod broken {
+    use super::*;
+    use baokit_core::Rule;
+
+    #[test]
+    fn without_its_floor_a_watcher_is_told_less_than_its_client_has_written() {
+        let first_told = |rule| {
+            let current = Rc::new(Cell::new(1));
+            let shown = current.clone();
+            let world = World::new(move |seen| match seen.target.as_str() {
+                METADATA => newest(shown.get(), EPOCH),
+                _ => written(2),
+            });
+            let client = world.client(World::settings(1)).without(rule);
+            world.run(follow(&world, &client, 1));
+            current.set(2);
+            let data = serde_json::json!({}).into();
+            world.run(client.kv2_write("secret", "app", &data, Some(1))).unwrap();
+            world.run(follow(&world, &client, 1))[0].0
+        };
+        assert_eq!(first_told(Rule::MoveNamesItsVersion), 2, "another rule makes no difference");
+        assert_eq!(first_told(Rule::WatchIsJudged), 1);
+    }
 }

@@ -10,6 +10,7 @@ use super::{Client, Operation, ReadOptions};
 use crate::call::kv2::{Address, Fate, Held};
 use crate::drive::Host;
 use crate::error::{Code, Error, Result};
+use crate::rules::Rule;
 use crate::uri::SecretUri;
 
 /// A copy that was made.
@@ -127,7 +128,11 @@ impl<H: Host> Operation<'_, H> {
                 let reason = "the source was made anew meanwhile";
                 Err(self.place(&exchange, Error::new(Code::CasConflict).about(at.key()).because(reason)))
             }
-            Held::Data(_) => self.change_versions_of(at, Fate::Delete, &[version], created).await,
+            Held::Data(_) => {
+                let is_named = self.session(|session| session.rules.keep(Rule::MoveNamesItsVersion));
+                let versions: &[u64] = if is_named { &[version] } else { &[] };
+                self.change_versions_of(at, Fate::Delete, versions, created).await
+            }
             // Another deleted it.
             Held::Deleted { .. } | Held::Destroyed { .. } | Held::Nothing => Ok(()),
         }

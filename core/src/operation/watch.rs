@@ -9,6 +9,7 @@ use super::{Client, ReadOptions};
 use crate::call::kv2::{Address, Version, Versions};
 use crate::drive::{Host, within};
 use crate::error::{Code, Error, Result};
+use crate::rules::Rule;
 use crate::session::Session;
 use crate::session::watches::{Glance, Look, Turn, Watcher};
 use crate::uri::tenant::TenantUri;
@@ -132,13 +133,14 @@ impl<H: Host> Client<H> {
     /// # Errors
     /// What can't be mended by waiting: [`Code::PermissionDenied`], [`Code::AuthenticationFailed`],
     /// [`Code::MountNotFound`], [`Code::UnsupportedEngine`], [`Code::MalformedAnswer`],
-    /// [`Code::ClientClosed`]. It may be called again after that.
+    /// [`Code::RedirectRefused`], [`Code::ClientClosed`]. It may be called again after that.
     pub async fn next_version(&self, watch: &mut Watch) -> Result<Version> {
         let limit = self.settings.deadline().saturating_add(GRACE);
         loop {
             let now = self.host.now().monotonic;
             let (is_closed, turn) = self.shared.with(|session| {
-                let seen = session.floors.at(&watch.key).version;
+                let is_judged = session.rules.keep(Rule::WatchIsJudged);
+                let seen = if is_judged { session.floors.at(&watch.key).version } else { 0 };
                 let watcher = Watcher { heard: watch.heard, seen, interval: watch.interval, limit };
                 (session.closed, session.watches.turn(&watch.key, watcher, now))
             });

@@ -91,7 +91,8 @@ impl Watches {
                 if !is_old(glance, seen) {
                     return Turn::Hear(*number, glance.clone());
                 }
-                next = watched.last.saturating_add(SOONEST);
+                // Not later than is due anyway: whoever waits is woken where a look was given up, and must find it due.
+                next = next.min(watched.last.saturating_add(SOONEST));
             }
             _ => {}
         }
@@ -117,6 +118,14 @@ impl Watches {
         }
     }
 
+    /// A floor fell: what was seen of the secret before may be no more, and the next one looks at once.
+    pub fn doubt(&mut self, key: &str) {
+        if let Some(watched) = self.list.iter_mut().find(|watched| *watched.key == *key) {
+            (watched.glance, watched.next) = (None, Duration::ZERO);
+            self.moved = true;
+        }
+    }
+
     /// Whoever looked went away: the next one looks at once.
     pub fn abandon(&mut self, look: Look) {
         if let Some(watched) = self.end(look) {
@@ -135,9 +144,11 @@ impl Watches {
     /// Whether one who waits has something to hear or to do; or, where it waits for a look, that is over.
     pub fn has_moved(&self, key: &str, heard: u64, seen: u64, joined: bool) -> bool {
         self.list.iter().find(|watched| *watched.key == *key).is_none_or(|watched| {
+            let is_idle = watched.flight.is_none();
             let is_news =
                 watched.glance.as_ref().is_some_and(|(number, glance)| *number > heard && !is_old(glance, seen));
-            is_news || (watched.flight.is_none() && (joined || watched.next.is_zero()))
+            // Who has just come and joined a look was not told what the one before it showed, and waits on.
+            (is_news && (heard > 0 || is_idle)) || (is_idle && (joined || watched.next.is_zero()))
         })
     }
 
@@ -216,6 +227,37 @@ mod tests {
         let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
         watches.looked(look, Some(None), SECOND, 11 * SECOND);
         assert!(matches!(turn(&mut watches, 0, 11), Turn::Look(_)), "an hour may have passed for one who comes late");
+    }
+
+    #[test]
+    fn who_is_to_wait_has_nothing_to_do_yet_whatever_the_last_look_showed() {
+        let mut watches = Watches::default();
+        let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
+        watches.looked(look, Some(None), SECOND, 11 * SECOND);
+        let Turn::Look(look) = turn(&mut watches, 1, 11) else { panic!("it is due") };
+        assert!(matches!(turn(&mut watches, 0, 11), Turn::Join(_)), "who has just come joins it");
+        assert!(!watches.has_moved("s", 0, 0, true));
+        watches.looked(look, Some(None), 12 * SECOND, 22 * SECOND);
+        assert!(watches.has_moved("s", 0, 0, true));
+        // The client has seen more, and the next look was given up.
+        let seen_more = Watcher { seen: 1, ..watcher(1, 10) };
+        let Turn::Look(look) = watches.turn("s", seen_more, 13 * SECOND) else { panic!("it is due") };
+        watches.looked(look, Some(None), 13 * SECOND, 23 * SECOND);
+        let Turn::Look(look) = watches.turn("s", seen_more, 14 * SECOND) else { panic!("it is due") };
+        watches.abandon(look);
+        assert!(watches.has_moved("s", 1, 1, false));
+        assert!(matches!(watches.turn("s", seen_more, 13 * SECOND), Turn::Look(_)), "who is woken looks");
+    }
+
+    #[test]
+    fn what_was_looked_at_before_a_floor_fell_is_told_nobody() {
+        let mut watches = Watches::default();
+        let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
+        watches.looked(look, Some(None), SECOND, 11 * SECOND);
+        watches.doubt("s");
+        assert!(watches.has_moved("s", 1, 0, false) && watches.take_moved());
+        assert!(matches!(turn(&mut watches, 0, 2), Turn::Look(_)), "not even who has just come");
+        assert!(!watches.has_moved("s", 1, 0, true), "the others wait for it");
     }
 
     #[test]

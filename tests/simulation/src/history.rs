@@ -21,6 +21,23 @@ pub(crate) struct OpId(pub(crate) usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ClientId(pub(crate) usize);
 
+/// A copy or a move to the operation's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Transfer {
+    pub(crate) from: String,
+    /// The version of the source; the newest where none is named.
+    pub(crate) pin: Option<u64>,
+    pub(crate) overwrite: bool,
+    pub(crate) moves: bool,
+}
+
+impl Transfer {
+    /// The read of the source that it begins with.
+    pub(crate) fn look(&self) -> Kind {
+        self.pin.map_or(Kind::Read, Kind::ReadPinned)
+    }
+}
+
 /// What an operation asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind {
@@ -44,12 +61,18 @@ pub(crate) enum Kind {
     DeleteVersions(Vec<u64>),
     Versions,
     LookupSelf,
+    Transfer(Transfer),
+    /// For so long; until everything has come to rest where nothing is said.
+    Watch {
+        every: Duration,
+        lasts: Option<Duration>,
+    },
 }
 
 impl Kind {
     /// Whether it makes a version.
     pub(crate) fn writes(&self) -> bool {
-        matches!(self, Self::Write | Self::WriteFragment | Self::Put { .. } | Self::Rotate)
+        matches!(self, Self::Write | Self::WriteFragment | Self::Put { .. } | Self::Rotate | Self::Transfer(_))
     }
 }
 
@@ -69,6 +92,12 @@ pub(crate) enum Outcome {
     Versions {
         current: u64,
     },
+    /// By a copy or a move: the version that was copied, the one that was there, the one that was made.
+    Copied {
+        source: u64,
+        old: u64,
+        new: u64,
+    },
     /// By a recorded rotation: its operation id, what it made, and whether it was recorded.
     Rotated {
         id: String,
@@ -87,7 +116,7 @@ pub(crate) struct Operation {
     pub(crate) client: ClientId,
     pub(crate) kind: Kind,
     pub(crate) key: String,
-    /// What it writes contains this text, and nothing else does.
+    /// What it writes contains this text, and nothing else does but for copies of it.
     pub(crate) mark: String,
     pub(crate) start: Duration,
     pub(crate) end: Option<Duration>,
@@ -124,6 +153,24 @@ pub(crate) struct Sent {
     pub(crate) record: Option<Record>,
     /// Whether it was said to lack a right.
     pub(crate) refused: bool,
+    /// What it asks for: method and target.
+    pub(crate) asks: String,
+    /// The length of the log when it was sent.
+    pub(crate) length: usize,
+}
+
+/// A version that a watcher was told of.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) op: OpId,
+    pub(crate) version: u64,
+    /// When that was written, by the log's clock.
+    pub(crate) created: Duration,
+    /// When the watcher had asked, and when it was told.
+    pub(crate) asked: Duration,
+    pub(crate) at: Duration,
+    /// The length of the log when it was told.
+    pub(crate) length: usize,
 }
 
 /// What must never happen, by name; see [`crate::checker`] for the table.
@@ -157,6 +204,13 @@ pub(crate) enum Invariant {
     FalseBusy,
     NeverFinished,
     OutsideDiffers,
+    CopiedOther,
+    Overwrote,
+    MoveLost,
+    MoveKept,
+    WentBack,
+    GaveUp,
+    NeverTold,
 }
 
 /// One breach.
@@ -173,6 +227,8 @@ pub(crate) struct History {
     pub(crate) violations: Vec<Violation>,
     /// For which partition an operation read that a cache may have answered, by the operation's number.
     pub(crate) partitions: BTreeMap<usize, u64>,
+    /// What watchers were told, in this order.
+    pub(crate) told: Vec<Told>,
 }
 
 impl History {
@@ -195,7 +251,8 @@ impl History {
     }
 
     pub(crate) fn send(&mut self, op: Option<OpId>, cas: Option<u64>, of_token: bool, node: Option<usize>) -> SendId {
-        self.sent.push(Sent { op, cas, of_token, node, record: None, refused: false });
+        let (asks, length) = (String::new(), 0);
+        self.sent.push(Sent { op, cas, of_token, node, record: None, refused: false, asks, length });
         SendId(self.sent.len() - 1)
     }
 

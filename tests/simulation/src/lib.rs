@@ -10,7 +10,7 @@
 //! | `cluster` | nodes, their log and their leader, and what each does with a request |
 //! | `network` | the host that core runs on, and what can happen to a request on its way |
 //! | `faults`, `foreign` | what is done to the cluster, and to the keys by another client |
-//! | `workload`, `operations`, `rotations` | what the clients do |
+//! | `workload`, `operations`, `rotations`, `watches` | what the clients do |
 //! | `history`, `tally` | what happened, and how often |
 //! | `checker` | whether it may happen: the table of invariants |
 //! | `run` | one seed from its beginning to its verdict |
@@ -31,6 +31,7 @@ mod random;
 mod rotations;
 mod run;
 mod tally;
+mod watches;
 mod workload;
 mod world;
 

@@ -164,7 +164,8 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
     let op = world.current.get();
     let named = place.filter(|_| request.node().as_str() != BALANCER);
     let send = world.history.borrow_mut().send(op, cas, target.starts_with("/v1/auth/"), named);
-    world.history.borrow_mut().tell(send, |sent| sent.record = record);
+    let (asks, length) = (format!("{} {target}", request.method().as_str()), world.log_length());
+    world.history.borrow_mut().tell(send, |sent| (sent.record, sent.asks, sent.length) = (record, asks, length));
     let logging_in = target.ends_with("/login").then(|| LoggingIn::begin(world, client));
     world.note(Notable::Sent);
     world.trace(|| {

@@ -4,16 +4,24 @@
 use baokit_core::{Client, Error, Partition, ReadOptions, Secret, SecretValue};
 use serde_json::json;
 
-use crate::history::{Kind, Outcome};
+use crate::history::{Kind, Outcome, Transfer};
 use crate::network::SimulatedHost;
 use crate::rotations::{Database, Recorded};
+use crate::watches::Eye;
 
 const MOUNT: &str = "secret";
 
 type Subject = Client<SimulatedHost>;
 
 /// Carries one operation out. What it writes holds `mark`.
-pub(crate) async fn carry_out(client: &Subject, kind: &Kind, key: &str, mark: &str, outside: &Database) -> Outcome {
+pub(crate) async fn carry_out(
+    client: &Subject,
+    kind: &Kind,
+    key: &str,
+    mark: &str,
+    outside: &Database,
+    eye: &Eye,
+) -> Outcome {
     match kind {
         Kind::Read => read(client, key).await,
         Kind::ReadPinned(version) => read_pinned(client, key, *version).await,
@@ -26,6 +34,8 @@ pub(crate) async fn carry_out(client: &Subject, kind: &Kind, key: &str, mark: &s
         Kind::DeleteVersions(versions) => delete_versions(client, key, versions).await,
         Kind::Versions => versions(client, key).await,
         Kind::LookupSelf => lookup_self(client).await,
+        Kind::Transfer(transfer) => copy_or_move(client, transfer, key).await,
+        Kind::Watch { every, lasts } => eye.watch(client, &uri(key), *every, *lasts).await,
     }
 }
 
@@ -33,7 +43,7 @@ fn uri(key: &str) -> String {
     format!("openbao+kv2://{MOUNT}/{key}")
 }
 
-fn failed(error: &Error) -> Outcome {
+pub(crate) fn failed(error: &Error) -> Outcome {
     Outcome::Failed(error.code().as_str(), error.to_string())
 }
 
@@ -120,4 +130,18 @@ async fn versions(client: &Subject, key: &str) -> Outcome {
 
 async fn lookup_self(client: &Subject) -> Outcome {
     client.lookup_self().await.map_or_else(|error| failed(&error), |_| Outcome::Done)
+}
+
+async fn copy_or_move(client: &Subject, transfer: &Transfer, key: &str) -> Outcome {
+    let Transfer { from, pin, overwrite, moves } = transfer;
+    let pin = pin.map_or_else(String::new, |version| format!("?version={version}"));
+    let (from, to) = (format!("{}{pin}", uri(from)), uri(key));
+    let result = match moves {
+        true => client.move_to(&from, &to, *overwrite).await,
+        false => client.copy(&from, &to, *overwrite).await,
+    };
+    result.map_or_else(
+        |error| failed(&error),
+        |copied| Outcome::Copied { source: copied.source_version, old: copied.old_version, new: copied.new_version },
+    )
 }

@@ -11,6 +11,9 @@ use crate::tally::Fault;
 /// nowhere else.
 const OFF: &[Fault] = &[Fault::DuplicateAnswered];
 
+/// How many keys only copies and moves write to.
+pub(crate) const SPARES: usize = 2;
+
 /// How one client is made.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientProfile {
@@ -83,6 +86,11 @@ impl Profile {
     /// All keys: the last is the one of [`Profile::outside`].
     pub(crate) fn all_keys(&self) -> usize {
         self.keys + usize::from(self.outside)
+    }
+
+    /// Those and the keys that nothing but copies and moves writes to.
+    pub(crate) fn keys_and_spares(&self) -> usize {
+        self.all_keys() + SPARES
     }
 
     pub(crate) fn weight(&self, fault: Fault) -> u32 {

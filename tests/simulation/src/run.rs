@@ -118,7 +118,10 @@ pub(crate) fn play(profile: Profile, mut random: Random, plan: &Plan) -> (Rc<Wor
     for user in users.iter().cloned().chain(spare) {
         let world = user.world.clone();
         world.executor.clone().spawn(async move {
-            for key in 0..user.world.profile.all_keys() {
+            // Of those that nobody has copied anything to, there is nothing to say.
+            let profile = &user.world.profile;
+            let is_used = |key: &usize| *key < profile.all_keys() || user.world.is_written(&name_of(*key));
+            for key in (0..profile.keys_and_spares()).filter(is_used) {
                 for (before, kind) in [Kind::Read, Kind::Versions, Kind::Read].into_iter().enumerate() {
                     user.perform(kind, key, Some(before)).await;
                 }

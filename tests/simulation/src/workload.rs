@@ -14,15 +14,30 @@ use baokit_core::{Client, Settings};
 
 use crate::cluster::node::address;
 use crate::cluster::{FIXED, ROLE_ID, SECRET_ID};
-use crate::history::{ClientId, Kind, OpId, Operation, Outcome};
+use crate::history::{ClientId, Kind, OpId, Operation, Outcome, Transfer};
 use crate::network::{BALANCER, SimulatedHost};
 use crate::operations;
-use crate::profile::ClientProfile;
+use crate::profile::{ClientProfile, SPARES};
 use crate::random::Random;
 use crate::rotations::{self, Database, Recorded};
 use crate::run::Plan;
 use crate::tally::{Fault, Notable};
+use crate::watches::Eye;
 use crate::world::{Life, World};
+
+/// Longer than any run.
+const ALWAYS: Duration = Duration::from_secs(1000);
+
+/// The version that a move which failed says to have made before.
+pub(crate) fn copied(text: &str) -> Option<u64> {
+    number_after(text, "the copy is made as version ")
+}
+
+/// The number that follows these words.
+pub(crate) fn number_after(text: &str, words: &str) -> Option<u64> {
+    let digits = text.split_once(words)?.1;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
 
 /// The path of a key below its mount.
 pub(crate) fn name_of(key: usize) -> String {
@@ -91,7 +106,7 @@ impl User {
             deadline: profile.deadline,
             is_cached: cache.is_some(),
             random: RefCell::new(random),
-            known: RefCell::new(vec![0; world.profile.all_keys()]),
+            known: RefCell::new(vec![0; world.profile.keys_and_spares()]),
         }))
     }
 
@@ -99,7 +114,28 @@ impl User {
         draw(&mut self.random.borrow_mut())
     }
 
-    fn choose(&self, key: usize) -> Kind {
+    /// What to do with this key, or on its behalf with another one.
+    fn choose(&self, key: usize) -> (Kind, usize) {
+        let is_transfer = key < self.world.profile.keys && self.draw(|random| random.chance(0.09));
+        if is_transfer { self.transfer(key) } else { (self.choose_for(key), key) }
+    }
+
+    /// A copy or a move from this key to another one, or the other way round.
+    fn transfer(&self, key: usize) -> (Kind, usize) {
+        let profile = &self.world.profile;
+        let random = &mut self.random.borrow_mut();
+        let others: Vec<_> = (0..profile.keys).filter(|other| *other != key).collect();
+        let spare = profile.all_keys() + random.place(SPARES);
+        let other = random.pick(&others).copied().filter(|_| random.chance(0.4)).unwrap_or(spare);
+        let (from, to) = if random.chance(0.25) { (other, key) } else { (key, other) };
+        let (overwrite, moves) = (random.chance(0.6), random.chance(0.5));
+        let known = self.known.borrow().get(from).copied().unwrap_or_default();
+        let some = random.between(1, known.max(1));
+        let pin = (!moves && random.chance(0.2)).then_some(some);
+        (Kind::Transfer(Transfer { from: name_of(from), pin, overwrite, moves }), to)
+    }
+
+    fn choose_for(&self, key: usize) -> Kind {
         let (rotates, is_outside) = (self.world.profile.rotates, key == self.world.profile.keys);
         let share = if is_outside || rotates { 0.6 } else { 0.08 };
         if self.draw(|random| random.chance(share)) {
@@ -110,7 +146,7 @@ impl User {
         }
         let known = self.known.borrow().get(key).copied().unwrap_or_default();
         let some = self.draw(|random| random.between(1, known.max(1)));
-        match self.draw(|random| random.below(100)) {
+        match self.draw(|random| random.below(104)) {
             0..=27 => Kind::Read,
             28..=33 => Kind::ReadPinned(some),
             34..=43 => Kind::Write,
@@ -121,6 +157,10 @@ impl User {
             83..=88 => Kind::Delete,
             89..=93 => Kind::DeleteVersions(vec![some]),
             94..=97 => Kind::Versions,
+            98..=101 => {
+                let (every, lasts) = self.draw(|random| (random.between(1, 4), random.millis(100, 4000)));
+                Kind::Watch { every: Duration::from_secs(every), lasts: Some(lasts) }
+            }
             _ => Kind::LookupSelf,
         }
     }
@@ -147,7 +187,11 @@ impl User {
     pub(crate) async fn perform(&self, kind: Kind, key: usize, fresh: Option<usize>) {
         // A rotation has more steps than others.
         let (is_rotation, profile) = (matches!(kind, Kind::Recorded(_)), &self.world.profile);
-        let last = if is_rotation { 30 } else { 7 };
+        let last = match kind {
+            Kind::Recorded(_) => 30,
+            Kind::Transfer(_) | Kind::Watch { .. } => 20,
+            _ => 7,
+        };
         let at_poll = |fault| {
             let share = match fault {
                 _ if fresh.is_some() => 0.0,
@@ -184,6 +228,7 @@ impl User {
             end_length: length,
             limit: self.deadline.saturating_add(match &kind {
                 Kind::Recorded(recorded) if recorded.applied => rotations::OUTSIDE,
+                Kind::Watch { every, lasts } => every.saturating_mul(2).saturating_add(lasts.unwrap_or(ALWAYS)),
                 _ => Duration::ZERO,
             }),
             fresh,
@@ -191,7 +236,7 @@ impl User {
         };
         let op = world.history.borrow_mut().begin(operation);
         world.trace(|| format!("op {} of client {}: {kind:?} {name}", op.0, self.id.0));
-        let outside = Database::new(world, &name);
+        let (outside, eye) = (Database::new(world, &name), Eye::new(world, op));
         let is_read = matches!(kind, Kind::Read | Kind::ReadPinned(_));
         let partition = (self.is_cached && is_read).then(|| self.draw(|random| random.below(2)));
         if let Some(partition) = partition {
@@ -205,7 +250,7 @@ impl User {
             crashed_at,
             work: match partition {
                 Some(partition) => Box::pin(operations::read_for(&self.client, &kind, &name, partition)),
-                None => Box::pin(operations::carry_out(&self.client, &kind, &name, &mark, &outside)),
+                None => Box::pin(operations::carry_out(&self.client, &kind, &name, &mark, &outside, &eye)),
             },
         };
         let outcome = watched.await;
@@ -214,10 +259,17 @@ impl User {
             (
                 Outcome::Written { version }
                 | Outcome::Versions { current: version }
-                | Outcome::Rotated { new: version, .. },
+                | Outcome::Rotated { new: version, .. }
+                | Outcome::Copied { new: version, .. },
                 Some(known),
             ) => *known = *version,
-            (Outcome::Failed("SECRET_NOT_FOUND", _), Some(known)) => *known = 0,
+            (Outcome::Failed("SECRET_NOT_FOUND", _), Some(known)) if !matches!(kind, Kind::Transfer(_)) => *known = 0,
+            _ => {}
+        }
+        match (&kind, &outcome) {
+            (Kind::Transfer(transfer), Outcome::Copied { .. }) if transfer.moves => world.note(Notable::MoveMade),
+            (Kind::Transfer(_), Outcome::Copied { .. }) => world.note(Notable::CopyMade),
+            (Kind::Transfer(_), Outcome::Failed(_, text)) if copied(text).is_some() => world.note(Notable::MoveHalved),
             _ => {}
         }
         if let (Kind::Recorded(recorded), Outcome::Rotated { id, .. }) = (&kind, &outcome) {
@@ -246,7 +298,7 @@ impl User {
                 }
             }
             let key = self.draw(|random| random.place(world.profile.all_keys()));
-            let kind = self.choose(key);
+            let (kind, key) = self.choose(key);
             let looks_back = kind != Kind::Read && self.draw(|random| random.chance(0.3));
             self.perform(kind, key, None).await;
             // Many programs read at once what they have just changed.
@@ -257,8 +309,22 @@ impl User {
         world.life(self.id, |life| life.running -= 1);
     }
 
+    /// Watches a key until everything has come to rest.
+    async fn watch(self: Rc<Self>, every: Duration, key: usize) {
+        self.perform(Kind::Watch { every, lasts: None }, key, None).await;
+    }
+
     /// Starts its tasks, which share what is left of the script.
     pub(crate) fn start(self: Rc<Self>, script: &Rc<Script>) {
+        // Some programs watch what others change; several parts of one may watch the same.
+        let count = self.draw(|random| random.pick(&[0, 0, 1, 2]).copied().unwrap_or_default());
+        for _ in 0..count {
+            let key = self.draw(|random| random.place(self.world.profile.keys_and_spares()));
+            let every = self.draw(|random| random.pick(&[1, 3, 10]).copied().unwrap_or(3));
+            let watch = self.clone().watch(Duration::from_secs(every), key);
+            let task = self.world.executor.spawn(watch);
+            self.world.life(self.id, |life| life.tasks.push(task));
+        }
         for _ in 0..script.profile.tasks {
             let task = self.world.executor.spawn(self.clone().work(script.clone()));
             self.world.life(self.id, |life| {
@@ -287,7 +353,9 @@ impl Future for Watched<'_> {
         let world = self.user.world.clone();
         let is_dead = |world: &World, id| world.life(id, |life| life.dead).unwrap_or_default();
         self.polls += 1;
-        if self.crashed_at == Some(self.polls) {
+        // When the faults are over nobody fails any more: who watches is at it for long.
+        let is_calm = world.calm.get();
+        if self.crashed_at == Some(self.polls) && !is_calm {
             world.fault(Fault::ClientCrash);
             world.life(self.user.id, |life| life.dead = true);
         }
@@ -295,7 +363,7 @@ impl Future for Watched<'_> {
             // Whoever looks after the lives ends this task.
             return Poll::Pending;
         }
-        if self.dropped_at == Some(self.polls) {
+        if self.dropped_at == Some(self.polls) && !is_calm {
             world.fault(Fault::Cancelled);
             return Poll::Ready(Outcome::Cut);
         }

@@ -118,6 +118,11 @@ impl World {
         self.cluster.borrow().log.len()
     }
 
+    /// Whether anything was ever written to this key.
+    pub(crate) fn is_written(&self, key: &str) -> bool {
+        self.cluster.borrow().log.iter().any(|entry| entry.effect.key() == Some(key))
+    }
+
     pub(crate) fn end(&self, op: OpId, outcome: Outcome) {
         self.trace(|| format!("op {} ends: {}", op.0, describe(&outcome)));
         self.note(match &outcome {
@@ -194,6 +199,7 @@ pub(crate) fn describe(outcome: &Outcome) -> String {
         Outcome::Rotated { id, old, new, is_recorded } => {
             format!("rotation {id} made version {new} of {old}{}", if *is_recorded { "" } else { ", without a record" })
         }
+        Outcome::Copied { source, old, new } => format!("copied version {source} as version {new} after {old}"),
         Outcome::Versions { current } => format!("current version {current}"),
         Outcome::Failed(_, text) => text.clone(),
         other => format!("{other:?}"),

@@ -8,6 +8,8 @@ mod cache;
 mod reads;
 mod rotations;
 pub(crate) mod timeline;
+mod transfers;
+mod watches;
 mod writes;
 
 use crate::cluster::{Entry, Era};
@@ -59,6 +61,13 @@ const TABLE: &[(Invariant, bool, &str, &str)] = &[
     (Invariant::FalseBusy, true, "false-busy", "a rotation under way is one that is recorded"),
     (Invariant::NeverFinished, true, "never-finished", "when all is mended, every rotation comes to its end"),
     (Invariant::OutsideDiffers, true, "outside-differs", "and what is outside has the value of the secret"),
+    (Invariant::CopiedOther, true, "copied-other", "a copy is of what its source held meanwhile"),
+    (Invariant::Overwrote, true, "overwrote", "a copy that may not replace what is there does not"),
+    (Invariant::MoveLost, true, "move-lost", "a move takes away nothing that it has not copied"),
+    (Invariant::MoveKept, true, "move-kept", "and where it is done, its source is gone"),
+    (Invariant::WentBack, true, "went-back", "a watcher is told versions in their order, each once"),
+    (Invariant::GaveUp, true, "gave-up", "and goes on while no node serves"),
+    (Invariant::NeverTold, true, "never-told", "and when all is mended, it is told the newest in time"),
 ];
 
 impl Invariant {
@@ -128,6 +137,8 @@ pub(crate) fn judge(case: &Case<'_>) -> Vec<Violation> {
     cache::check(case, &mut found);
     writes::check(case, &mut found);
     rotations::check(case, &mut found);
+    transfers::check(case, &mut found);
+    watches::check(case, &mut found);
     refusals(case, &mut found);
     agreement(case, &mut found);
     found

@@ -1,9 +1,11 @@
 //! Reads: they show what was committed, and nothing older than what the same client has seen.
 
-use super::{Case, violation};
+use std::time::Duration;
+
+use super::{Case, violation, watches};
 use crate::cluster::Era;
 use crate::cluster::effect::Effect;
-use crate::history::{Invariant, Kind, Operation, Outcome, Violation};
+use crate::history::{ClientId, Invariant, Kind, Operation, Outcome, Transfer, Violation};
 
 /// What a client has seen of a key: the entry of the log that it can't go behind.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +50,7 @@ fn behind_index(case: &Case<'_>, op: &Operation) -> Option<usize> {
     if case.era == Era::Silent || !says || !is_read(op) {
         return None;
     }
-    let earlier = |other: &&Operation| other.client == op.client && other.end.is_some_and(|end| end < op.start);
-    let all = case.history.operations.iter().enumerate().filter(|(_, other)| earlier(other));
-    let place = all.filter_map(|(id, other)| seen(case, id, other)).map(|floor| floor.place).max()?;
+    let place = sights(case, op.client, op.start).map(|(_, floor)| floor.place).max()?;
     let shown = |place| case.timeline.shows(case.log, &op.key, place, &op.kind, &op.outcome);
     (!(place..op.end_length).any(shown)).then_some(place)
 }
@@ -78,11 +78,7 @@ fn below_floor(case: &Case<'_>, op: &Operation) -> Option<Floor> {
     if !is_read(op) || of_others {
         return None;
     }
-    let earlier = |other: &&Operation| {
-        other.client == op.client && other.key == op.key && other.end.is_some_and(|end| end < op.start)
-    };
-    let all = case.history.operations.iter().enumerate().filter(|(_, other)| earlier(other));
-    let floor = all.filter_map(|(id, other)| seen(case, id, other)).max_by_key(|floor| floor.place)?;
+    let floor = highest(case, op.client, &op.key, op.start)?;
     let shown = |place| case.timeline.shows(case.log, &op.key, place, &op.kind, &op.outcome);
     (!(floor.place..op.end_length).any(shown)).then_some(floor)
 }
@@ -96,11 +92,57 @@ fn in_one_epoch(case: &Case<'_>, op: &Operation, floor: Floor) -> bool {
     answered.is_none_or(|answered| epoch(answered) == epoch(floor.place))
 }
 
+/// What a client had seen before a moment, each with its key.
+fn sights<'a>(case: &'a Case<'a>, client: ClientId, before: Duration) -> impl Iterator<Item = (&'a str, Floor)> {
+    let earlier = move |other: &&Operation| other.client == client && other.end.is_some_and(|end| end < before);
+    let all = case.operations().filter(move |(_, other)| earlier(other));
+    let of_operations = all.flat_map(|(id, other)| {
+        let own = seen(case, id, other).map(|floor| (other.key.as_str(), floor));
+        own.into_iter().chain(seen_of_source(case, id, other))
+    });
+    let of_watchers = case.history.told.iter().filter(move |told| told.at < before).filter_map(move |told| {
+        let op = case.history.get(told.op).filter(|op| op.client == client)?;
+        let place = watches::source(case, &op.key, told)?;
+        Some((op.key.as_str(), Floor { place, deleted: false }))
+    });
+    of_operations.chain(of_watchers)
+}
+
+fn highest(case: &Case<'_>, client: ClientId, key: &str, before: Duration) -> Option<Floor> {
+    let of_key = sights(case, client, before).filter(|(of, _)| *of == key);
+    of_key.map(|(_, floor)| floor).max_by_key(|floor| floor.place)
+}
+
+/// The last entry of a key whose version a client had seen before a moment. That it had the newest version deleted
+/// tells it no number.
+pub(super) fn floor(case: &Case<'_>, client: ClientId, key: &str, before: Duration) -> Option<usize> {
+    let of_key = sights(case, client, before).filter(|(of, floor)| *of == key && !floor.deleted);
+    of_key.map(|(_, floor)| floor.place).max()
+}
+
+/// What a copy or a move showed of its source, and what a move did to it.
+fn seen_of_source<'a>(case: &Case<'_>, id: usize, op: &'a Operation) -> Vec<(&'a str, Floor)> {
+    let (Kind::Transfer(Transfer { from, .. }), Outcome::Copied { source, .. }) = (&op.kind, &op.outcome) else {
+        return Vec::new();
+    };
+    let is_it =
+        |effect: &Effect| matches!(effect, Effect::Wrote { key, version, .. } if key == from && version == source);
+    let shown = case.log.iter().take(op.end_length).position(|entry| is_it(&entry.effect));
+    let made = case.made_by(id).filter(|(place, ..)| *place < op.end_length);
+    let deletion = made.filter(|(.., entry)| matches!(entry.effect, Effect::Deleted { .. })).map(|(place, ..)| place);
+    let asks = format!("POST /v1/secret/delete/{from}");
+    let sent = case.history.sent.iter().filter(|sent| sent.op.is_some_and(|op| op.0 == id) && sent.asks == asks);
+    // As with other deletions.
+    let deleted = deletion.min().filter(|_| case.era == Era::Indexed && sent.count() == 1);
+    let places = [(shown, false), (deleted, true)].into_iter();
+    places.filter_map(|(place, deleted)| Some((from.as_str(), Floor { place: place?, deleted }))).collect()
+}
+
 /// The entry that what an operation was told goes back to. The earliest, where several would do.
 fn seen(case: &Case<'_>, id: usize, op: &Operation) -> Option<Floor> {
     let of_versions = |effect: &Effect| matches!(effect, Effect::DeletedLatest { .. } | Effect::Deleted { .. });
     match op.outcome {
-        Outcome::Written { .. } => {
+        Outcome::Written { .. } | Outcome::Copied { .. } => {
             let place = case.made_by(id).find(|(.., entry)| matches!(entry.effect, Effect::Wrote { .. }))?.0;
             Some(Floor { place, deleted: false })
         }

@@ -115,6 +115,18 @@ impl Timeline {
         self.at(key, place)?.record.as_ref()
     }
 
+    /// The entry that wrote the version of a key that can be read after an entry of the log: this one, or the newest.
+    pub(crate) fn holds(&self, key: &str, place: usize, version: Option<u64>) -> Option<usize> {
+        let state = self.at(key, place)?;
+        let held = state.versions.get(&version.unwrap_or(state.current))?;
+        (!held.deleted && !held.destroyed).then_some(held.entry)
+    }
+
+    /// The entry that wrote the newest version that is listed of a key after an entry of the log.
+    pub(crate) fn newest(&self, key: &str, place: usize) -> Option<usize> {
+        self.at(key, place)?.versions.last_key_value().map(|(_, version)| version.entry)
+    }
+
     /// The newest version of a key after an entry of the log, 0 where there was none.
     pub(crate) fn current(&self, key: &str, place: usize) -> u64 {
         self.at(key, place).map_or(0, |state| state.current)

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{Case, violation};
 use crate::cluster::effect::Effect;
 use crate::history::{Invariant, Kind, Operation, Outcome, Violation};
+use crate::workload::copied;
 
 pub(super) fn check(case: &Case<'_>, found: &mut Vec<Violation>) {
     for (id, op) in case.operations() {
@@ -19,6 +20,8 @@ pub(super) fn check(case: &Case<'_>, found: &mut Vec<Violation>) {
             continue;
         }
         match op.code() {
+            // A move that made its copy has done what is judged here.
+            Some(_) if is_half_done(op) => {}
             Some("CAS_CONFLICT") => conflict(case, id, op, found),
             Some("INDETERMINATE") | None => {}
             Some(_) => not_executed(case, id, op, 0, found),
@@ -26,9 +29,13 @@ pub(super) fn check(case: &Case<'_>, found: &mut Vec<Violation>) {
     }
 }
 
-/// Whether an entry is what the operation was for, and not a log-in on its way.
-fn is_change(effect: &Effect) -> bool {
-    matches!(effect, Effect::Wrote { .. } | Effect::DeletedLatest { .. })
+fn is_half_done(op: &Operation) -> bool {
+    matches!(&op.outcome, Outcome::Failed(_, text) if matches!(op.kind, Kind::Transfer(_)) && copied(text).is_some())
+}
+
+/// Whether an entry is what the operation was for, and not a log-in on its way, nor what a move does to its source.
+fn is_change(op: &Operation, effect: &Effect) -> bool {
+    matches!(effect, Effect::Wrote { key, .. } | Effect::DeletedLatest { key } if *key == op.key)
 }
 
 fn acknowledged(case: &Case<'_>, id: usize, op: &Operation, found: &mut Vec<Violation>) {
@@ -49,7 +56,7 @@ fn acknowledged(case: &Case<'_>, id: usize, op: &Operation, found: &mut Vec<Viol
 /// every guard there is.)
 fn once(case: &Case<'_>, id: usize, op: &Operation, invariant: Invariant, found: &mut Vec<Violation>) {
     let mut requests: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (place, send, _) in case.made_by(id).filter(|(.., entry)| is_change(&entry.effect)) {
+    for (place, send, _) in case.made_by(id).filter(|(.., entry)| is_change(op, &entry.effect)) {
         let sends = requests.entry(case.timeline.epoch(&op.key, place)).or_default();
         if !sends.contains(&send) {
             sends.push(send);
@@ -64,7 +71,7 @@ fn once(case: &Case<'_>, id: usize, op: &Operation, invariant: Invariant, found:
 /// was written meanwhile. (What the network delivers twice is not the client's doing.)
 fn late(case: &Case<'_>, id: usize, op: &Operation, found: &mut Vec<Violation>) {
     let done = op.outcome == Outcome::Done;
-    let first = case.made_by(id).find(|(.., entry)| is_change(&entry.effect));
+    let first = case.made_by(id).find(|(.., entry)| is_change(op, &entry.effect));
     if let Some((place, send, _)) = first.filter(|(place, ..)| done && *place >= op.end_length) {
         let text = format!("send {send} was carried out as entry {place}, after the operation's end");
         found.push(violation(Invariant::LateDelete, id, op, text));
@@ -75,7 +82,7 @@ fn late(case: &Case<'_>, id: usize, op: &Operation, found: &mut Vec<Violation>) 
 fn not_executed(case: &Case<'_>, id: usize, op: &Operation, from: usize, found: &mut Vec<Violation>) {
     let end = op.end_length.saturating_sub(1);
     let epoch = case.timeline.epoch(&op.key, end);
-    let mut made = case.made_by(id).filter(|(.., entry)| is_change(&entry.effect));
+    let mut made = case.made_by(id).filter(|(.., entry)| is_change(op, &entry.effect));
     if let Some((place, send, _)) =
         made.find(|(place, ..)| *place >= from && case.timeline.epoch(&op.key, *place) == epoch)
     {
@@ -85,7 +92,7 @@ fn not_executed(case: &Case<'_>, id: usize, op: &Operation, from: usize, found: 
 }
 
 fn conflict(case: &Case<'_>, id: usize, op: &Operation, found: &mut Vec<Violation>) {
-    let own = case.made_by(id).find(|(place, _, entry)| *place < op.end_length && is_change(&entry.effect));
+    let own = case.made_by(id).find(|(place, _, entry)| *place < op.end_length && is_change(op, &entry.effect));
     // A snapshot that was restored since shows the base as it was, and another writer's version after it.
     let is_restored = |place: usize| {
         let since = case.log.iter().take(op.end_length).skip(place);

@@ -242,6 +242,16 @@ impl Cluster {
     }
 }
 
+/// When something was written, by the log's clock, from the time that a server says. No run lasts a day.
+pub(crate) fn moment(created_time: &str) -> Option<Duration> {
+    const DAY: u64 = 24 * 60 * 60;
+    let time = created_time.split_once('T')?.1.strip_suffix('Z')?;
+    let (whole, part) = time.split_once('.').unwrap_or((time, "0"));
+    let seconds = whole.split(':').try_fold(0, |sum, part| Some(sum * 60 + part.parse::<u64>().ok()?))?;
+    let since = (seconds + DAY).checked_sub(EPOCH.as_secs() % DAY)? % DAY;
+    Some(Duration::new(since, format!("{part:0<9}").parse().ok()?))
+}
+
 /// The index that a request asks for; none where it is no index, or another cluster's, which OpenBao
 /// ignores.
 pub(crate) fn asked_index(text: &str) -> Option<u64> {

@@ -27,9 +27,13 @@ impl Story {
         Self { era: Era::Indexed, now: Duration::ZERO, log, history: History::default() }
     }
 
-    fn tick(&mut self) -> Duration {
+    pub(super) fn tick(&mut self) -> Duration {
         self.now += Duration::from_millis(1);
         self.now
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
     }
 
     pub(super) fn begin(&mut self, client: ClientId, kind: Kind) -> OpId {

@@ -8,3 +8,5 @@ mod host;
 mod judged;
 mod rotation;
 mod seeds;
+mod transfers;
+mod watchers;
