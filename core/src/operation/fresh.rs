@@ -217,7 +217,7 @@ impl<H: Host> Operation<'_, H> {
     /// Lets the floor be where a strong read that began at `since` shows it.
     pub(super) fn settle(&self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64) {
         let fell = self.session(|session| session.settle(key, seen, pin, since, &self.leads));
-        if let Some(before) = fell {
+        if let Some(before) = fell.filter(|before| *before > seen.version) {
             let notice = Notice::VersionRegressed { secret: key, seen: before, found: seen.version };
             self.client.host.notice(&notice);
         }
