@@ -133,6 +133,7 @@ impl Session {
     pub fn forget_cluster(&mut self) {
         self.floors.clear();
         self.cache.clear();
+        self.watches.doubt_all();
     }
 
     /// Whether what is waited for is over.
