@@ -3,6 +3,7 @@
 //! OpenBao tells nobody of a change, so somebody has to ask. All who watch one secret through one client share
 //! a look ([`crate::session::watches`]), and the looks of many clients are spread over the interval.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Client, ReadOptions};
@@ -42,6 +43,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Debug)]
 pub struct Watch {
+    /// The client whose guard has admitted it, and whose looks it has heard of.
+    client: Arc<()>,
     uri: TenantUri,
     key: String,
     interval: Duration,
@@ -106,7 +109,7 @@ impl<H: Host> Client<H> {
             return Err(Error::new(Code::VersionNotAllowed).about(uri.uri().to_string()));
         }
         let key = Address::of(uri.uri()).key();
-        Ok(Watch { uri, key, interval: INTERVAL, awaits: None, told: None })
+        Ok(Watch { client: self.id.clone(), uri, key, interval: INTERVAL, awaits: None, told: None })
     }
 
     /// Waits for the next version of a watched secret: at first the newest one that is there, then each that
@@ -133,7 +136,12 @@ impl<H: Host> Client<H> {
     /// What can't be mended by waiting: [`Code::PermissionDenied`], [`Code::AuthenticationFailed`],
     /// [`Code::MountNotFound`], [`Code::UnsupportedEngine`], [`Code::MalformedAnswer`],
     /// [`Code::RedirectRefused`], [`Code::ClientClosed`]. It may be called again after that.
+    /// [`Code::RequestRejected`] for a watch of another client.
     pub async fn next_version(&self, watch: &mut Watch) -> Result<Version> {
+        if !Arc::ptr_eq(&watch.client, &self.id) {
+            let error = Error::new(Code::RequestRejected).about(watch.uri.uri().to_string());
+            return Err(error.because("the watch is of another client"));
+        }
         let limit = self.settings.deadline().saturating_add(GRACE);
         loop {
             let now = self.host.now().monotonic;
