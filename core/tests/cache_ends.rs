@@ -15,7 +15,7 @@ use kept::{
     Answer, LATER, MS, PINNED, Reading, STALE, TTL, URI, WHOLE, cached, client, code, is_read, pass, read, read_for,
     reads, told, unreachable, version,
 };
-use scenario::{EPOCH, Reply, SECOND, World, errors, gone, holding, json, nothing, secret, written};
+use scenario::{EPOCH, Reply, SECOND, World, errors, gone, holding, json, no_right, nothing, secret, written};
 
 #[test]
 fn one_partition_is_not_served_what_was_read_for_another() {
@@ -160,6 +160,21 @@ fn a_secret_that_is_gone_ends_all_entries_of_the_path_and_is_not_served_for_an_e
             assert_eq!(client.cache_metrics().entries, 0, "{result:?}");
         }
     }
+}
+
+#[test]
+fn a_path_that_is_refused_to_one_is_served_to_nobody_since_all_read_with_the_same_token() {
+    let (world, says) = told(|| secret(1));
+    let client = client(&world);
+    for who in ["a", "b"] {
+        read_for(&world, &client, who).unwrap();
+    }
+    says.set(no_right);
+    pass(&world, 2 * SECOND);
+    let options = ReadOptions::new().partition(Partition::new("tenant", "a", "purpose", None)).max_age(SECOND);
+    assert_eq!(code(&world.run(client.read_with(URI, options))), Code::PermissionDenied);
+    assert_eq!(client.cache_metrics().entries, 0);
+    assert_eq!(code(&read_for(&world, &client, "b")), Code::PermissionDenied);
 }
 
 #[test]

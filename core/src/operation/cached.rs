@@ -143,7 +143,7 @@ impl<H: Host> Client<H> {
         let fetched = self.host.now().monotonic;
         let result = match &mut operation {
             Ok(operation) => {
-                operation.leads = Some((flight.clone(), want.partition));
+                operation.leads = Some(flight.clone());
                 operation.whole(uri, options).await
             }
             Err(error) => Err(error.clone()),

@@ -145,7 +145,7 @@ impl<H: Host> Operation<'_, H> {
             Ok((shown, _)) => session.cache.shown(&key, shown.versions(), &self.leads),
             // Rights on the metadata, or on the names of the keys, are other ones.
             Err(error) if error.code() == Code::PermissionDenied && spec.path() == at.data_path() => {
-                session.cache.refused(&key, &self.leads);
+                session.cache.purge(&key, &self.leads);
             }
             Err(error) if error.code() == Code::MountNotFound => session.cache.gone(&key, None, &self.leads),
             // All were read with the token that is refused now.
