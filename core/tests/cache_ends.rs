@@ -178,6 +178,39 @@ fn a_path_that_is_refused_to_one_is_served_to_nobody_since_all_read_with_the_sam
 }
 
 #[test]
+fn what_is_too_old_is_served_where_the_cluster_can_not_be_had_and_not_for_what_a_server_answers() {
+    let sealed: Answer = || errors(503, "Vault is sealed");
+    let html: Answer = || scenario::raw(200, "text/html", b"<html>".to_vec());
+    let cases: [(Answer, Option<Code>); 5] = [
+        (unreachable, None),
+        (sealed, None),
+        (|| errors(429, "rate limit quota exceeded"), Some(Code::RateLimited)),
+        (|| errors(500, "boom"), Some(Code::ServerError)),
+        (html, Some(Code::MalformedAnswer)),
+    ];
+    for (answer, expected) in cases {
+        let (world, says) = told(|| secret(1));
+        let settings = cached(CacheConfig::new(TTL).stale_if_error(STALE)).deadline(5 * SECOND);
+        let client = world.client(settings);
+        read(&world, &client, URI).unwrap();
+        says.set(answer);
+        pass(&world, TTL * 96 / 100);
+        assert!(read(&world, &client, URI).is_ok(), "it is not too old yet: {expected:?}");
+        pass(&world, TTL * 5 / 100);
+        for _ in 0..2 {
+            let requests = world.seen().len();
+            let result = read(&world, &client, URI);
+            assert_eq!(result.as_ref().err().map(baokit_core::Error::code), expected);
+            assert!(world.seen().len() - requests < 40, "{expected:?}: {}", world.seen().len() - requests);
+        }
+        if expected.is_some() {
+            says.set(unreachable);
+            assert!(read(&world, &client, URI).is_ok(), "it is still there for an outage");
+        }
+    }
+}
+
+#[test]
 fn a_token_that_is_refused_ends_all_entries_and_nothing_is_served_for_a_later_error() {
     let (world, says) = told(|| secret(1));
     let client = world.client(cached(CacheConfig::new(TTL).stale_if_error(STALE)));

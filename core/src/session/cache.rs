@@ -23,7 +23,7 @@ use std::time::Duration;
 use super::floors::{Floor, Sighting};
 use crate::call::kv2::{Version, Versions};
 use crate::config::CacheConfig;
-use crate::error::Error;
+use crate::error::{Code, Error, Family};
 use crate::session::Now;
 pub(crate) use flight::Flight;
 pub(crate) use kept::Kept;
@@ -237,12 +237,13 @@ impl Cache {
     ) -> Option<Arc<Kept>> {
         let now = at.monotonic;
         let config = self.config?;
-        let longest = config.ttl.saturating_add(config.stale_if_error);
         let slot = self.store.get_mut(flight.slot).filter(|slot| is_flown_by(slot, flight))?;
         let mut served = None;
+        // Whoever answers is no reason to serve what is too old.
+        let longest = if is_no_cluster(error) { config.ttl.saturating_add(config.stale_if_error) } else { config.ttl };
         if let Some(entry) = slot.kept.as_mut().filter(|_| error.is_retryable()) {
             // The others are served what there is, and one asks again later.
-            entry.refresh_from = now.saturating_add(PAUSE);
+            entry.refresh_from = now.saturating_add(PAUSE).min(entry.fetched.saturating_add(longest));
             let age = now.saturating_sub(entry.fetched);
             if want.accepts(entry, at) && age < longest {
                 self.metrics.hit(age);
@@ -349,6 +350,12 @@ impl Cache {
     pub fn take_leaving(&mut self) -> Leaving {
         std::mem::take(&mut self.leaving)
     }
+}
+
+/// Whether the cluster can't be had: no node answers, or none that serves.
+fn is_no_cluster(error: &Error) -> bool {
+    let code = error.code();
+    code.family() == Family::Transport || matches!(code, Code::ServerSealed | Code::NoLeader)
 }
 
 fn is_admitted(floor: Option<&Floor>, slot: &Slot, secret: &Kept) -> bool {
