@@ -156,6 +156,32 @@ fn without_rights_on_metadata_a_rotation_says_that_it_has_no_record_and_names_th
 }
 
 #[test]
+fn a_rotation_whose_rights_end_after_it_tried_to_record_itself_writes_nothing_without_a_record() {
+    for (is_lost, code) in [(true, Code::Indeterminate), (false, Code::PermissionDenied)] {
+        let mut tries = 0;
+        let world = World::wrapping(move |seen| match (seen.target.as_str(), seen.method) {
+            ("/v1/secret/metadata/app", Method::Get) if tries > 0 => no_right(),
+            ("/v1/secret/metadata/app", Method::Get) => json(
+                200,
+                r#"{"data":{"current_version":1,"current_metadata_version":0,"custom_metadata":null,"versions":{"1":{"created_time":"2026-01-01T00:00:00Z","deletion_time":"","destroyed":false}}}}"#,
+            ),
+            ("/v1/secret/metadata/app", _) => {
+                tries += 1;
+                match tries {
+                    1 if is_lost => Reply::Fail(FailureKind::AfterSend),
+                    _ => errors(400, "metadata check-and-set parameter does not match the current version"),
+                }
+            }
+            (_, Method::Get) => secret(1),
+            _ => written(2),
+        });
+        let client = world.client(World::settings(1));
+        let error = world.run(client.rotate_with(KEY, &client.rotation())).unwrap_err();
+        assert_eq!((error.code(), world.writes()), (code, 0), "{error}");
+    }
+}
+
+#[test]
 fn metadata_that_does_not_say_its_version_is_read_and_not_taken_for_version_0() {
     // As Vault answers, which would take no notice of `metadata_cas`.
     let about = value!({"created_time": EPOCH, "deletion_time": "", "destroyed": false});
