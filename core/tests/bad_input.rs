@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use baokit_core::http::{FailureKind, Method};
 use baokit_core::sys::Role;
-use baokit_core::{Code, Error, MetadataChange, ReadOptions, SecretValue};
+use baokit_core::{Code, Error, Kv2Config, MetadataChange, ReadOptions, SecretValue};
 use scenario::{
     CANARY_VALUE, EPOCH, MISMATCH, Reply, Seen, World, errors, holding, json, no_right, nothing, secret, written,
 };
@@ -343,6 +343,8 @@ fn metadata_over_its_limits_is_told_by_place_and_limit_before_anything_is_sent()
         (value(513), &["value 1 of custom_metadata has 513 bytes", "1 to 512"]),
         (value(0), &["value 1 of custom_metadata has 0 bytes"]),
         (new().delete_version_after(Duration::MAX), &["292 years"]),
+        // Rounded up to seconds, it is more than OpenBao counts.
+        (new().delete_version_after(Duration::from_nanos(i64::MAX as u64)), &["292 years"]),
     ] {
         let names: Vec<_> = names.iter().copied().chain(["secret/metadata/app"]).collect();
         let written = client.kv2_write_metadata("secret", "app", &change, None);
@@ -359,6 +361,33 @@ fn metadata_over_its_limits_is_told_by_place_and_limit_before_anything_is_sent()
     for change in [many(64), key(128), value(512)] {
         world.run(client.kv2_write_metadata("secret", "app", &change, None)).unwrap();
     }
+}
+
+#[test]
+fn times_that_openbao_can_not_count_are_told_before_anything_is_sent() {
+    let world = World::new(|_| json(204, ""));
+    let client = world.client(World::settings(1));
+    let roles = client.sys().app_role("approle").unwrap();
+    let role = || Role::new(["app"]);
+    for (role, name) in [
+        (role().token_ttl(Duration::MAX), "token_ttl"),
+        (role().token_max_ttl(Duration::MAX), "token_max_ttl"),
+        (role().secret_id_ttl(Duration::MAX), "secret_id_ttl"),
+    ] {
+        tells(
+            world.run(roles.put_role("app", &role)),
+            Code::RequestRejected,
+            &["auth/approle/role/app", name, "292 years"],
+        );
+    }
+    for seconds in [i64::MAX, i64::MIN, 9_223_372_037] {
+        let mut config = Kv2Config::default();
+        config.delete_version_after = seconds;
+        let written = client.kv2_write_config("secret", &config);
+        tells(world.run(written), Code::RequestRejected, &["secret/config", "292 years"]);
+    }
+    assert!(world.seen().is_empty());
+    world.run(roles.put_role("app", &role().token_ttl(Duration::from_secs(9_223_372_036)))).unwrap();
 }
 
 #[test]
