@@ -147,7 +147,7 @@ impl<H: Host> Client<H> {
             let now = self.host.now().monotonic;
             let (is_closed, turn) = self.shared.with(|session| {
                 let is_judged = session.rules.keep(Rule::WatchIsJudged);
-                let seen = if is_judged { session.floors.at(&watch.key).version } else { 0 };
+                let seen = if is_judged { session.floor(&watch.key).0.version } else { 0 };
                 let watcher = Watcher { awaits: watch.awaits, seen, interval: watch.interval, limit };
                 (session.closed, session.watches.turn(&watch.key, watcher, now))
             });
