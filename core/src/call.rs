@@ -144,6 +144,15 @@ pub(crate) struct Call<T> {
 }
 
 impl<T> Call<T> {
+    /// The same, which names a time of so many seconds; refused where that is longer than OpenBao counts.
+    pub fn with_time(self, name: &str, seconds: u64) -> Result<Self> {
+        if seconds > MOST_SECONDS {
+            let error = Error::new(Code::RequestRejected).about(self.spec.path().to_owned());
+            return Err(error.because(format!("{name} is longer than 292 years")));
+        }
+        Ok(self)
+    }
+
     fn new(method: Method, target: String, replay: Replay, read: fn(&Spec, Answer) -> Result<T>) -> Self {
         Self { spec: Arc::new(Spec::new(method, target, replay)), read }
     }
@@ -196,6 +205,9 @@ impl<T> Call<T> {
         })
     }
 }
+
+/// 292 years: OpenBao counts times in nanoseconds, and takes what is longer for something else.
+pub(crate) const MOST_SECONDS: u64 = i64::MAX as u64 / 1_000_000_000;
 
 /// Whole seconds, as OpenBao counts them, rounded up: a moment is not for ever.
 pub(crate) fn whole_seconds(time: Duration) -> u64 {

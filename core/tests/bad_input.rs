@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use baokit_core::http::{FailureKind, Method};
 use baokit_core::sys::Role;
-use baokit_core::{Code, Error, MetadataChange, ReadOptions, SecretValue};
+use baokit_core::{Code, Error, Kv2Config, MetadataChange, ReadOptions, SecretValue};
 use scenario::{
     CANARY_VALUE, EPOCH, MISMATCH, Reply, Seen, World, errors, holding, json, no_right, nothing, secret, written,
 };
@@ -153,6 +153,32 @@ fn without_rights_on_metadata_a_rotation_says_that_it_has_no_record_and_names_th
     let resumed = client.resume_rotation(done.operation_id);
     tells(world.run(client.rotate_with(KEY, &resumed)), Code::PermissionDenied, &names);
     tells(world.run(client.versions(URI)), Code::PermissionDenied, &names);
+}
+
+#[test]
+fn a_rotation_whose_rights_end_after_it_tried_to_record_itself_writes_nothing_without_a_record() {
+    for (is_lost, code) in [(true, Code::Indeterminate), (false, Code::PermissionDenied)] {
+        let mut tries = 0;
+        let world = World::wrapping(move |seen| match (seen.target.as_str(), seen.method) {
+            ("/v1/secret/metadata/app", Method::Get) if tries > 0 => no_right(),
+            ("/v1/secret/metadata/app", Method::Get) => json(
+                200,
+                r#"{"data":{"current_version":1,"current_metadata_version":0,"custom_metadata":null,"versions":{"1":{"created_time":"2026-01-01T00:00:00Z","deletion_time":"","destroyed":false}}}}"#,
+            ),
+            ("/v1/secret/metadata/app", _) => {
+                tries += 1;
+                match tries {
+                    1 if is_lost => Reply::Fail(FailureKind::AfterSend),
+                    _ => errors(400, "metadata check-and-set parameter does not match the current version"),
+                }
+            }
+            (_, Method::Get) => secret(1),
+            _ => written(2),
+        });
+        let client = world.client(World::settings(1));
+        let error = world.run(client.rotate_with(KEY, &client.rotation())).unwrap_err();
+        assert_eq!((error.code(), world.writes()), (code, 0), "{error}");
+    }
 }
 
 #[test]
@@ -317,6 +343,8 @@ fn metadata_over_its_limits_is_told_by_place_and_limit_before_anything_is_sent()
         (value(513), &["value 1 of custom_metadata has 513 bytes", "1 to 512"]),
         (value(0), &["value 1 of custom_metadata has 0 bytes"]),
         (new().delete_version_after(Duration::MAX), &["292 years"]),
+        // Rounded up to seconds, it is more than OpenBao counts.
+        (new().delete_version_after(Duration::from_nanos(i64::MAX as u64)), &["292 years"]),
     ] {
         let names: Vec<_> = names.iter().copied().chain(["secret/metadata/app"]).collect();
         let written = client.kv2_write_metadata("secret", "app", &change, None);
@@ -333,6 +361,33 @@ fn metadata_over_its_limits_is_told_by_place_and_limit_before_anything_is_sent()
     for change in [many(64), key(128), value(512)] {
         world.run(client.kv2_write_metadata("secret", "app", &change, None)).unwrap();
     }
+}
+
+#[test]
+fn times_that_openbao_can_not_count_are_told_before_anything_is_sent() {
+    let world = World::new(|_| json(204, ""));
+    let client = world.client(World::settings(1));
+    let roles = client.sys().app_role("approle").unwrap();
+    let role = || Role::new(["app"]);
+    for (role, name) in [
+        (role().token_ttl(Duration::MAX), "token_ttl"),
+        (role().token_max_ttl(Duration::MAX), "token_max_ttl"),
+        (role().secret_id_ttl(Duration::MAX), "secret_id_ttl"),
+    ] {
+        tells(
+            world.run(roles.put_role("app", &role)),
+            Code::RequestRejected,
+            &["auth/approle/role/app", name, "292 years"],
+        );
+    }
+    for seconds in [i64::MAX, i64::MIN, 9_223_372_037] {
+        let mut config = Kv2Config::default();
+        config.delete_version_after = seconds;
+        let written = client.kv2_write_config("secret", &config);
+        tells(world.run(written), Code::RequestRejected, &["secret/config", "292 years"]);
+    }
+    assert!(world.seen().is_empty());
+    world.run(roles.put_role("app", &role().token_ttl(Duration::from_secs(9_223_372_036)))).unwrap();
 }
 
 #[test]

@@ -9,12 +9,13 @@ mod kept;
 mod scenario;
 
 use baokit_core::config::CacheConfig;
-use baokit_core::{Client, Code, Error, ReadOptions};
+use baokit_core::http::{FailureKind, Method};
+use baokit_core::{Client, Code, Error, ReadOptions, SecretValue};
 use kept::{
     Answer, PINNED, STALE, TTL, URI, WHOLE, cached, client, code, pass, read, read_for, reads, told, unreachable,
     version,
 };
-use scenario::{Reply, SECOND, World, ending, errors, holding, json, no_right, nothing, secret};
+use scenario::{CANARY_VALUE, Reply, SECOND, Seen, World, ending, errors, holding, json, no_right, nothing, secret};
 
 /// Reads, past the cache, as many secrets as one row of floors holds, of those that share the row of `secret/app`:
 /// 1024 rows of 8, found by FNV-1a.
@@ -66,6 +67,26 @@ fn what_is_cached_for_one_is_a_floor_for_all_where_the_table_has_forgotten_it() 
     assert_eq!(version(&read(&world, &client, URI)), 2);
     forget_floor(&world, &client);
     assert_eq!(world.run(client.kv2_read("secret", "app", None, ReadOptions::new())).unwrap().version(), 2);
+}
+
+#[test]
+fn a_write_whose_answer_is_lost_is_judged_by_what_is_cached_where_the_floor_was_forgotten() {
+    let is_write = |seen: &Seen| seen.method == Method::Post && seen.target.ends_with("/data/app");
+    let mut is_written = false;
+    let world = World::wrapping(move |seen| {
+        is_written |= is_write(seen);
+        match is_written {
+            _ if is_write(seen) => Reply::Fail(FailureKind::AfterSend),
+            true => secret(2),
+            false => secret(1),
+        }
+    });
+    let client = client(&world);
+    assert_eq!(version(&read(&world, &client, URI)), 1);
+    forget_floor(&world, &client);
+    let data = SecretValue::from(serde_json::json!({"token": CANARY_VALUE}));
+    let written = world.run(client.kv2_write("secret", "app", &data, None)).unwrap();
+    assert_eq!(written.version(), 2);
 }
 
 #[test]

@@ -25,7 +25,8 @@ pub type Sys<'a> = baokit_core::Sys<'a, NativeHost>;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let server = baokit_devserver::DevServer::start().await?;
-/// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+/// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+/// # let client = builder.allowed_mounts(["secret"]).build()?;
 /// let client = client.clone(); // shares everything
 /// client.write("openbao+kv2://secret/app/api#token", "value").await?;
 /// let task = tokio::spawn(async move { client.read("openbao+kv2://secret/app/api#token").await });
@@ -114,7 +115,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// # client.write("openbao+kv2://secret/app/api", serde_json::json!({"token": "value"})).await?;
     /// let secret = client.read("openbao+kv2://secret/app/api").await?;
     /// assert_eq!(secret.expose()["token"], "value");
@@ -144,7 +146,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// use baokit::ReadOptions;
     ///
     /// let uri = "openbao+kv2://secret/app/api";
@@ -199,7 +202,8 @@ impl Client {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
     /// # use std::time::Duration;
-    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]);
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let builder = builder.allowed_mounts(["secret"]);
     /// let client = builder.cache(baokit::CacheConfig::new(Duration::from_secs(60))).build()?;
     /// client.write("openbao+kv2://secret/app/api#token", "value").await?;
     /// for _ in 0..3 {
@@ -226,7 +230,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// let uri = "openbao+kv2://secret/app/api";
     /// client.write(uri, serde_json::json!({"user": "api", "token": "one"})).await?;
     /// let change = client.write("openbao+kv2://secret/app/api#token", "two").await?;
@@ -256,7 +261,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// let uri = "openbao+kv2://secret/app/api#token";
     /// client.write(uri, "one").await?;
     /// let done = client.rotate(uri, "two").await?;
@@ -278,7 +284,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// use baokit::Generator;
     ///
     /// let rotation = client.rotation().generate(Generator::new().length(40)); // characters
@@ -302,7 +309,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// let uri = "openbao+kv2://secret/app/api#token";
     /// let done = client.rotate_with(uri, &client.rotation()).await?;
     /// let again = client.rotate_with(uri, &client.resume_rotation(done.operation_id.clone())).await?;
@@ -324,7 +332,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// # fn keep(_: &str) {}
     /// let uri = "openbao+kv2://secret/app/api#token";
     /// let rotation = client.rotation(); // to 32 letters and digits
@@ -359,7 +368,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// use baokit::{Apply, ApplyError, Code, Secret, SecretValue};
     ///
     /// struct Database;
@@ -413,7 +423,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// use baokit::Code;
     ///
     /// let uri = "openbao+kv2://secret/app/api";
@@ -441,7 +452,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// # client.write("openbao+kv2://secret/app/api#token", "one").await?;
     /// let versions = client.versions("openbao+kv2://secret/app/api").await?;
     /// for version in versions.versions() {
@@ -466,7 +478,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// use baokit::ReadOptions;
     ///
     /// let uri = "openbao+kv2://secret/app/api";
@@ -520,7 +533,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// for node in client.settings().nodes() {
     ///     let health = client.sys().at(node.as_str())?.health().await?;
     ///     println!("{node}: version {}, sealed: {}", health.version, health.sealed);
@@ -542,7 +556,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// # client.sys().enable_mount("database", &baokit::sys::MountConfig::new("kv")).await?;
     /// # client.request("POST", "database/creds/app", Some(serde_json::json!({"username": "v-1"}).into())).await?;
     /// let user = client.request("GET", "database/creds/app", None).await?;
@@ -574,7 +589,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// let token = client.lookup_self().await?;
     /// println!("{:?}, for {} s", token.policies(), token.ttl()); // 0 s: without an end
     /// assert_eq!(token.policies(), ["root"]);
@@ -626,7 +642,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// client.close();
     /// let error = client.read("openbao+kv2://secret/app/api").await.unwrap_err();
     /// assert_eq!(error.code(), baokit::Code::ClientClosed);
@@ -667,7 +684,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// assert_eq!(client.settings().deadline().as_secs(), 30);
     /// assert!(client.settings().credential().is_none(), "the client holds the only copy");
     /// # Ok(())

@@ -341,7 +341,8 @@ impl Kv2 {
     /// # Errors
     /// [`CasConflict`](crate::Code::CasConflict) where the metadata is at another version than was given, or others
     /// came in between eight times; [`RequestRejected`](crate::Code::RequestRejected) for what is over OpenBao's
-    /// limits ([`MetadataChange`]), before it is sent; [`Indeterminate`](crate::Code::Indeterminate).
+    /// limits ([`MetadataChange`]), before it is sent; [`NotSupported`](crate::Code::NotSupported) where none was given
+    /// and the server does not say at which version its metadata is; [`Indeterminate`](crate::Code::Indeterminate).
     #[must_use = "a write does nothing until it is awaited"]
     pub fn write_metadata(&self, path: impl Into<String>, change: MetadataChange) -> WriteMetadata {
         WriteMetadata { kv2: self.clone(), path: path.into(), change, cas: None, merges: false }

@@ -135,6 +135,7 @@ impl Client {
     ///
     /// # Errors
     /// [`RequestRejected`](crate::Code::RequestRejected) where the owner is empty or longer than 512 bytes;
+    /// [`NotSupported`](crate::Code::NotSupported) where the server does not say at which version its metadata is;
     /// [`Indeterminate`](crate::Code::Indeterminate), and those of [`Client::metadata`].
     pub async fn set_owner(&self, uri: impl AsRef<str>, owner: &str) -> Result<()> {
         self.core.set_owner(uri.as_ref(), owner).await

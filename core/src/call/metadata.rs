@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::kv2::{Address, OfMetadata, Shown, Versions, another_engine};
 use super::object::Object;
-use super::{Answer, Call, Replay, Spec, whole_seconds};
+use super::{Answer, Call, MOST_SECONDS, Replay, Spec, whole_seconds};
 use crate::error::{Code, Error, Result};
 use crate::http::Method;
 
@@ -304,8 +304,7 @@ impl MetadataChange {
         if self.custom.as_ref().is_some_and(|custom| custom.len() > MAX_KEYS) {
             return refused(format!("custom_metadata has more than {MAX_KEYS} keys"));
         }
-        // OpenBao counts it in nanoseconds, and takes what is too long for never.
-        if self.delete_version_after.is_some_and(|time| i64::try_from(time.as_nanos()).is_err()) {
+        if self.delete_version_after.is_some_and(|time| whole_seconds(time) > MOST_SECONDS) {
             return refused("delete_version_after is longer than 292 years".to_owned());
         }
         for (place, (key, value)) in (1..).zip(custom) {

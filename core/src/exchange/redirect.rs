@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use secrecy::ExposeSecret;
-use zeroize::Zeroizing;
 
 use super::attempt::{Attempt, Progress};
 use super::verdict::{Executed, Verdict, again};
@@ -67,35 +65,21 @@ impl Attempt {
             None => {
                 let error = refused(Code::RedirectRefused, "a redirect to a node that is not configured");
                 let address = origin.as_str();
-                let error = if self.repeats_secret(address) { error } else { error.about(address.to_owned()) };
+                let error = if self.may_repeat_secret(address) { error } else { error.about(address.to_owned()) };
                 self.on_trouble(session, now, again(Executed::Maybe, error))
             }
         }
     }
 
-    /// Whether a server put a secret that the request carries into the address that it sends us to: what is
-    /// shown for the client, or a text of the body.
-    fn repeats_secret(&self, address: &str) -> bool {
-        let is_shown = match &self.proof {
-            Some(Proof::Token(token)) => repeats(address, token.expose_secret().as_bytes()),
-            Some(Proof::Inline(log_in, _)) => log_in.iter().any(|header| {
-                // Its own text, or what that is in the server's eyes.
-                let text = header.expose();
-                let json = Base64UrlUnpadded::decode_vec(text).map(Zeroizing::new);
-                repeats(address, text.as_bytes()) || json.is_ok_and(|json| repeats_text(address, &json))
-            }),
-            None => false,
-        };
-        is_shown || self.spec.body.as_ref().is_some_and(|body| repeats_text(address, body.as_ref()))
+    /// Whether a server may have put a secret that the request carries, or a part of it, into the address that it
+    /// sends us to. Of a body nobody can say which part is none, so that only a request without one tells.
+    fn may_repeat_secret(&self, address: &str) -> bool {
+        match &self.proof {
+            Some(Proof::Token(token)) => self.spec.body.is_some() || repeats(address, token.expose_secret().as_bytes()),
+            Some(Proof::Inline(..)) => true,
+            None => self.spec.body.is_some(),
+        }
     }
-}
-
-/// Whether the address has one of the texts of a JSON document in it. Those that it could have hold nothing that
-/// JSON escapes; what lies between two texts is none; and shorter ones are in many addresses by chance.
-fn repeats_text(address: &str, json: &[u8]) -> bool {
-    let is_legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    let is_text = |part: &&[u8]| part.len() > 3 && part.iter().all(is_legal);
-    json.split(|byte| *byte == b'"').filter(is_text).any(|part| repeats(address, part))
 }
 
 /// Whether the address, which is in lower case by now, has this secret in it.

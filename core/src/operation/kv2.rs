@@ -238,6 +238,7 @@ impl<H: Host> Client<H> {
     ///
     /// # Errors
     /// [`Code::CasConflict`]; [`Code::RequestRejected`] for what is over OpenBao's limits, before it is sent;
+    /// [`Code::NotSupported`] where no `cas` is given and the server does not say at which version its metadata is;
     /// [`Code::Indeterminate`].
     pub async fn kv2_write_metadata(
         &self,

@@ -143,6 +143,7 @@ impl<H: Host> Client<H> {
     ///
     /// # Errors
     /// [`RequestRejected`](crate::Code::RequestRejected) where the owner is empty or longer than 512 bytes;
+    /// [`NotSupported`](crate::Code::NotSupported) where the server does not say at which version its metadata is;
     /// [`Indeterminate`](crate::Code::Indeterminate), and those of [`Client::metadata`].
     pub async fn set_owner(&self, uri: &str, owner: &str) -> Result<()> {
         let uri = self.unpinned(uri)?;

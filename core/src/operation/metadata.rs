@@ -141,7 +141,7 @@ impl<H: Host> Operation<'_, H> {
     pub(super) async fn delete_whole(&self, at: Address<'_>) -> Result<()> {
         let key = at.key();
         let _changes = self.changes(at);
-        let before = self.session(|session| session.floors.at(&key));
+        let before = self.session(|session| session.floor(&key).0);
         let call = metadata::delete(at);
         loop {
             let ((), exchange) = self.once(&call).await?;

@@ -165,7 +165,7 @@ impl<H: Host> Operation<'_, H> {
         let call = kv2::write(at, data, None)?;
         let key = at.key();
         let _changes = self.changes(at);
-        let before = self.session(|session| session.floors.at(&key).version);
+        let before = self.session(|session| session.floor(&key).0.version);
         let written = match self.once(&call).await {
             Ok((Wrote::Version(written), _)) => written,
             Ok((Wrote::Mismatch(error), exchange)) => return Err(self.place(&exchange, error)),
@@ -187,7 +187,7 @@ impl<H: Host> Operation<'_, H> {
     /// Undeletes these versions. A lost answer counts as a success where all are there, and one that was seen to be
     /// gone is among them: it was undeleted, by this or by another.
     pub(super) async fn undelete(&self, at: Address<'_>, versions: &[u64]) -> Result<()> {
-        let floor = self.session(|session| session.floors.at(&at.key()));
+        let floor = self.session(|session| session.floor(&at.key()).0);
         match self.change_versions(at, Fate::Undelete, versions).await {
             Err(error) if error.code() == Code::Indeterminate => {
                 if !versions.iter().any(|version| floor.is_gone(*version)) {
@@ -222,7 +222,7 @@ impl<H: Host> Operation<'_, H> {
         created: Option<u64>,
     ) -> Result<()> {
         let _changes = self.changes(at);
-        let before = self.session(|session| session.floors.at(&at.key()).version);
+        let before = self.session(|session| session.floor(&at.key()).0.version);
         let call = match versions {
             [] => kv2::delete_latest(at),
             _ => kv2::change_versions(at, fate, versions)?,

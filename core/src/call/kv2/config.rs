@@ -76,5 +76,6 @@ pub(crate) fn write(mount: &Mount, config: &Kv2Config) -> Result<Call<()>> {
         metadata_cas_required: config.metadata_cas_required,
         delete_version_after: format!("{}s", config.delete_version_after),
     };
-    Call::with_body(Method::Post, target(mount), Replay::Unsafe, &body, Answer::nothing)
+    let call = Call::with_body(Method::Post, target(mount), Replay::Unsafe, &body, Answer::nothing)?;
+    call.with_time("delete_version_after", config.delete_version_after.unsigned_abs())
 }

@@ -109,7 +109,10 @@ pub(crate) fn read(mount: &ApiPath, name: &ApiPath) -> Call<Role> {
 
 /// `POST auth/mount/role/name`. One that comes late undoes a later change.
 pub(crate) fn put(mount: &ApiPath, name: &ApiPath, role: &Role) -> Result<Call<()>> {
-    post(target(mount, Some(name), ""), Replay::Unsafe, role, Answer::nothing)
+    let call = post(target(mount, Some(name), ""), Replay::Unsafe, role, Answer::nothing)?;
+    call.with_time("token_ttl", role.token_ttl)?
+        .with_time("token_max_ttl", role.token_max_ttl)?
+        .with_time("secret_id_ttl", role.secret_id_ttl)
 }
 
 /// `DELETE auth/mount/role/name`.

@@ -97,14 +97,18 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
         let mut mismatch = None;
         // The metadata as it was when our own beginning may have been recorded.
         let mut doubt: Option<Found> = None;
+        // Whether an attempt to record it may have been carried out.
+        let mut in_doubt = false;
+        let told = |error: Error, in_doubt| if in_doubt { error.into_indeterminate() } else { error };
         let mut rounds = 0;
         while rounds < ROUNDS {
             let found = match self.metadata().await {
-                // Nor can it be recorded where the server would not compare the metadata's version.
-                Err(error) if matches!(error.code(), Code::PermissionDenied | Code::NotSupported) => {
+                // Nor can it be recorded where the server would not compare the metadata's version. Once it may have
+                // been recorded, whoever takes it up makes its version, and another one would be the second.
+                Err(error) if is_first && matches!(error.code(), Code::PermissionDenied | Code::NotSupported) => {
                     return self.unrecorded(error).await;
                 }
-                found => found?,
+                found => found.map_err(|error| told(error, in_doubt))?,
             };
             // Where nothing was changed, only time can tell: a node that is behind catches up.
             rounds += usize::from(!self.suspect(mismatch.take(), &found));
@@ -126,7 +130,7 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
                     Next::TakeUp(record) => self.intent(&found, Some(record)).await?,
                 },
             };
-            is_first = false;
+            let was_first = std::mem::take(&mut is_first);
             let is_recorded = self.operation.session(|session| session.rules.keep(Rule::IntentIsFirst));
             let written = if is_recorded { self.write_record(&found, &intent.record).await } else { Ok(None) };
             match written {
@@ -141,16 +145,18 @@ impl<'a, H: Host, A: Apply> Protocol<'a, H, A> {
                     if was.in_doubt && intent.is_new {
                         doubt.get_or_insert(found);
                     }
-                    let in_doubt = was.in_doubt;
+                    in_doubt |= was.in_doubt;
                     (tried, mismatch) = (Some(intent), Some(was));
                     if !self.operation.pause().await {
                         let reason = "no time was left to see why the metadata is said to be at another version";
                         let error = self.error(Code::DeadlineExceeded, reason);
-                        return Err(if in_doubt { error.into_indeterminate() } else { error });
+                        return Err(told(error, in_doubt));
                     }
                 }
-                Err(error) if error.code() == Code::PermissionDenied => return self.unrecorded(error).await,
-                Err(error) => return Err(error),
+                Err(error) if was_first && error.code() == Code::PermissionDenied => {
+                    return self.unrecorded(error).await;
+                }
+                Err(error) => return Err(told(error, in_doubt)),
             }
         }
         Err(self.error(Code::RotationInProgress, "the metadata was changed by others again and again"))
