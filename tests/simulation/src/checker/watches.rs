@@ -66,15 +66,21 @@ fn in_order(case: &Case<'_>, id: usize, op: &Operation, told: &[&Told], found: &
     }
 }
 
-/// What is told is no older than what its client had seen when it was asked for, as far as numbers can tell.
+/// What is told is no older than what its client had seen when it was asked for, as far as it can tell.
 fn since_seen(case: &Case<'_>, id: usize, op: &Operation, told: &Told, found: &mut Vec<Violation>) {
     let (Some(entry), Some(floor)) = (source(case, &op.key, told), reads::floor(case, op.client, &op.key, told.asked))
     else {
         return;
     };
-    let is_newest = |place| case.timeline.newest(&op.key, place) == Some(entry);
     let epoch = |place| case.timeline.epoch(&op.key, place);
-    if epoch(entry) == epoch(floor) && !(floor..told.length).any(is_newest) {
+    let floor = match case.era {
+        // An index tells of another life as well.
+        Era::Indexed => Some(floor),
+        Era::Silent if epoch(entry) == epoch(floor) => Some(floor),
+        Era::Silent => reads::over(case, op.client, &op.key, told.asked, entry, told.version),
+    };
+    let is_newest = |place| case.timeline.newest(&op.key, place) == Some(entry);
+    if let Some(floor) = floor.filter(|floor| !(*floor..told.length).any(is_newest)) {
         let text = format!("it is told of entry {entry}, and its client has seen entry {floor} before");
         found.push(violation(Invariant::StaleRead, id, op, text));
     }
