@@ -65,6 +65,8 @@ pub struct Client<H> {
     shared: Shared,
     settings: Settings,
     places: Places,
+    /// This client and no other.
+    id: Arc<()>,
 }
 
 impl<H: Host> Client<H> {
@@ -80,7 +82,7 @@ impl<H: Host> Client<H> {
             shared.with(|session| session.cache = crate::session::cache::Cache::new(*config, seed));
         }
         let places = Places::new(settings.max_concurrent());
-        Self { host, shared, settings, places }
+        Self { host, shared, settings, places, id: Arc::default() }
     }
 
     /// The settings that the client was made with.

@@ -110,7 +110,7 @@ impl Session {
     }
 
     /// A strong read that began when floors had moved `since` times showed this. Returns the version from
-    /// which the floor fell.
+    /// which the floor fell, or that was made anew.
     pub fn settle(&mut self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64, by: &Leads) -> Option<u64> {
         let fell = self.rules.keep(Rule::FloorsFall).then(|| self.floors.settle(key, seen, pin, since)).flatten();
         // Pinned versions too: it may be another secret of that name.
@@ -133,6 +133,7 @@ impl Session {
     pub fn forget_cluster(&mut self) {
         self.floors.clear();
         self.cache.clear();
+        self.watches.doubt_all();
     }
 
     /// Whether what is waited for is over.

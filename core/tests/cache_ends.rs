@@ -15,7 +15,7 @@ use kept::{
     Answer, LATER, MS, PINNED, Reading, STALE, TTL, URI, WHOLE, cached, client, code, is_read, pass, read, read_for,
     reads, told, unreachable, version,
 };
-use scenario::{EPOCH, Reply, SECOND, World, errors, gone, holding, json, nothing, secret, written};
+use scenario::{EPOCH, Reply, SECOND, World, errors, gone, holding, json, no_right, nothing, secret, written};
 
 #[test]
 fn one_partition_is_not_served_what_was_read_for_another() {
@@ -158,6 +158,54 @@ fn a_secret_that_is_gone_ends_all_entries_of_the_path_and_is_not_served_for_an_e
         assert!(result.is_err() && code(&result) != Code::ServerUnreachable, "{result:?}");
         if code(&result) != Code::StaleRead {
             assert_eq!(client.cache_metrics().entries, 0, "{result:?}");
+        }
+    }
+}
+
+#[test]
+fn a_path_that_is_refused_to_one_is_served_to_nobody_since_all_read_with_the_same_token() {
+    let (world, says) = told(|| secret(1));
+    let client = client(&world);
+    for who in ["a", "b"] {
+        read_for(&world, &client, who).unwrap();
+    }
+    says.set(no_right);
+    pass(&world, 2 * SECOND);
+    let options = ReadOptions::new().partition(Partition::new("tenant", "a", "purpose", None)).max_age(SECOND);
+    assert_eq!(code(&world.run(client.read_with(URI, options))), Code::PermissionDenied);
+    assert_eq!(client.cache_metrics().entries, 0);
+    assert_eq!(code(&read_for(&world, &client, "b")), Code::PermissionDenied);
+}
+
+#[test]
+fn what_is_too_old_is_served_where_the_cluster_can_not_be_had_and_not_for_what_a_server_answers() {
+    let sealed: Answer = || errors(503, "Vault is sealed");
+    let html: Answer = || scenario::raw(200, "text/html", b"<html>".to_vec());
+    let cases: [(Answer, Option<Code>); 5] = [
+        (unreachable, None),
+        (sealed, None),
+        (|| errors(429, "rate limit quota exceeded"), Some(Code::RateLimited)),
+        (|| errors(500, "boom"), Some(Code::ServerError)),
+        (html, Some(Code::MalformedAnswer)),
+    ];
+    for (answer, expected) in cases {
+        let (world, says) = told(|| secret(1));
+        let settings = cached(CacheConfig::new(TTL).stale_if_error(STALE)).deadline(5 * SECOND);
+        let client = world.client(settings);
+        read(&world, &client, URI).unwrap();
+        says.set(answer);
+        pass(&world, TTL * 96 / 100);
+        assert!(read(&world, &client, URI).is_ok(), "it is not too old yet: {expected:?}");
+        pass(&world, TTL * 5 / 100);
+        for _ in 0..2 {
+            let requests = world.seen().len();
+            let result = read(&world, &client, URI);
+            assert_eq!(result.as_ref().err().map(baokit_core::Error::code), expected);
+            assert!(world.seen().len() - requests < 40, "{expected:?}: {}", world.seen().len() - requests);
+        }
+        if expected.is_some() {
+            says.set(unreachable);
+            assert!(read(&world, &client, URI).is_ok(), "it is still there for an outage");
         }
     }
 }

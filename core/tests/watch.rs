@@ -10,8 +10,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use baokit_core::http::FailureKind;
-use baokit_core::{Client, Code, Host, Result};
-use scenario::{EPOCH, Reply, SECOND, World, json, no_right, nothing, secret, written};
+use baokit_core::{Client, Code, Host, ReadOptions, Result};
+use scenario::{
+    EPOCH, Reply, SECOND, Seen, World, at_index, holding, json, no_right, nothing, secret, wrap_info, written,
+};
 
 const URI: &str = "openbao+kv2://secret/app";
 const METADATA: &str = "/v1/secret/metadata/app";
@@ -282,10 +284,134 @@ fn a_server_that_shows_less_than_was_seen_is_not_asked_more_than_once_a_second()
     assert!(world.seen().len() <= 21, "{} looks in 20 s", world.seen().len());
 }
 
+/// What one who begins to watch now is told first.
+fn first_told(world: &World, client: &Client<World>) -> Result<(u64, String)> {
+    let mut watch = client.watch(URI).unwrap();
+    world.run(client.next_version(&mut watch)).map(|version| (version.version(), version.created_time().to_owned()))
+}
+
+#[test]
+fn who_begins_in_an_outage_is_not_told_what_was_seen_before_it() {
+    let world = World::new(|seen| match seen.at {
+        at if at < 10 * SECOND => newest(1, EPOCH),
+        at if at < 1200 * SECOND => Reply::Fail(FailureKind::Connect),
+        _ => newest(2, EPOCH),
+    });
+    let client = world.client(World::settings(1));
+    let late = async {
+        world.sleep(600 * SECOND).await;
+        follow(&world, &client, 1).await
+    };
+    let told = side_by_side(&world, follow(&world, &client, 2), late);
+    assert_eq!((told[0][1].0, told[1][0].0), (2, 2));
+    assert!(told[1][0].1 >= 1200 * SECOND, "{told:?}");
+}
+
+#[test]
+fn who_begins_after_a_refusal_looks_itself_and_is_not_told_what_was_seen_before() {
+    let mut looks = 0;
+    let world = World::new(move |_| {
+        looks += 1;
+        if looks == 2 { no_right() } else { newest(looks, EPOCH) }
+    });
+    let client = world.client(World::settings(1));
+    let mut watch = client.watch(URI).unwrap();
+    assert_eq!(world.run(client.next_version(&mut watch)).unwrap().version(), 1);
+    assert_eq!(world.run(client.next_version(&mut watch)).unwrap_err().code(), Code::PermissionDenied);
+    let before = world.elapsed();
+    assert_eq!(first_told(&world, &client).unwrap().0, 3);
+    assert!(world.elapsed() - before < SECOND);
+}
+
+#[test]
+fn a_refusal_is_told_to_all_who_wait_for_the_look_and_to_each_once() {
+    let world = World::new(|seen| if seen.at < SECOND { no_right() } else { newest(4, EPOCH) });
+    let client = world.client(World::settings(1));
+    let told = world.run_all((0..4).map(|_| {
+        let (world, client) = (&world, &client);
+        async move {
+            let mut watch = client.watch(URI).unwrap();
+            let code = client.next_version(&mut watch).await.unwrap_err().code();
+            let at = world.elapsed();
+            (code, at, client.next_version(&mut watch).await.unwrap().version())
+        }
+    }));
+    assert!(told.iter().all(|(code, at, next)| *code == Code::PermissionDenied && *at < SECOND && *next == 4));
+    assert_eq!(world.seen().len(), 2, "{told:?}");
+}
+
+/// A world whose secret has version 5, until a strong read shows this version of another life.
+fn made_anew(version: u64, first_look: Duration) -> (World, Client<World>) {
+    let (mut is_anew, mut looks) = (false, 0);
+    let world = World::slow(move |seen: &Seen| match seen.target.as_str() {
+        METADATA => {
+            looks += 1;
+            let reply = if is_anew { newest(version, LATER) } else { newest(5, EPOCH) };
+            (if looks == 1 { first_look } else { Duration::ZERO }, reply)
+        }
+        "/v1/sys/wrapping/unwrap" => (Duration::ZERO, holding(version, "x", LATER)),
+        _ if seen.is_wrapped() => {
+            is_anew = true;
+            (Duration::ZERO, json(200, wrap_info("w")))
+        }
+        _ => (Duration::ZERO, secret(5)),
+    });
+    let client = world.client(World::settings(1));
+    world.run(client.read(URI)).unwrap();
+    (world, client)
+}
+
+#[test]
+fn a_look_under_way_when_its_secret_regresses_is_told_nobody() {
+    let (world, client) = made_anew(2, 3 * SECOND);
+    let strong = async {
+        world.sleep(SECOND).await;
+        client.read_with(URI, ReadOptions::new().strong()).await.unwrap();
+        Vec::new()
+    };
+    let told = side_by_side(&world, follow(&world, &client, 1), strong);
+    assert_eq!(told[0][0].0, 2);
+}
+
+#[test]
+fn a_secret_that_is_made_anew_with_the_same_version_is_looked_at_anew() {
+    let (world, client) = made_anew(5, Duration::ZERO);
+    assert_eq!(first_told(&world, &client).unwrap(), (5, EPOCH.to_owned()));
+    world.run(client.read_with(URI, ReadOptions::new().strong())).unwrap();
+    assert_eq!(first_told(&world, &client).unwrap(), (5, LATER.to_owned()));
+    assert!(world.notices().is_empty(), "no version regressed: {:?}", world.notices());
+}
+
+#[test]
+fn what_was_seen_of_another_cluster_is_told_nobody() {
+    let mut cluster = "a";
+    let world = World::new(move |seen| match (seen.target.as_str(), cluster) {
+        (METADATA, "a") => at_index(newest(5, EPOCH), cluster, 9),
+        (METADATA, _) => at_index(newest(2, LATER), cluster, 1),
+        _ => {
+            cluster = "b";
+            at_index(secret(1), cluster, 1)
+        }
+    });
+    let client = world.client(World::settings(1));
+    assert_eq!(first_told(&world, &client).unwrap().0, 5);
+    world.run(client.read("openbao+kv2://secret/other")).unwrap();
+    assert_eq!(first_told(&world, &client).unwrap().0, 2);
+}
+
+#[test]
+fn a_watch_of_another_client_is_refused_before_anything_is_sent() {
+    let (world, _) = world();
+    let of_others = world.client(World::settings(1).allowed_mounts(["other"]));
+    let mut watch = world.client(World::settings(1)).watch(URI).unwrap();
+    assert_eq!(world.run(of_others.next_version(&mut watch)).unwrap_err().code(), Code::RequestRejected);
+    assert!(world.seen().is_empty());
+}
+
 #[test]
 fn closing_the_client_ends_all_watching() {
     for isolated in [false, true] {
-        let server = |_: &scenario::Seen| newest(1, EPOCH);
+        let server = |_: &Seen| newest(1, EPOCH);
         let world = if isolated { World::of_isolated_tasks(server) } else { World::new(server) };
         let client = world.client(World::settings(1));
         let results: Vec<Result<u64>> = world.run_all((0..3).map(|i| {

@@ -16,7 +16,8 @@ const BYTES: RangeInclusive<usize> = 1024..=usize::MAX / 2;
 /// [`SettingsBuilder::cache`](super::SettingsBuilder::cache).
 ///
 /// A read that is answered from the cache may miss what *other* clients have changed, for `ttl` at
-/// most, and for `stale_if_error` more while the cluster can't be had. What this client itself has
+/// most, and for `stale_if_error` more while the cluster can't be had: no node is reached or answers in time, all
+/// are sealed, or none leads. What this client itself has
 /// seen, written or deleted it never misses. What was read is wiped when it leaves the cache: when it
 /// is replaced, purged or evicted, found to be too old, or the client is closed.
 ///
@@ -60,21 +61,22 @@ impl CacheConfig {
     }
 
     /// For how long more it serves what it has while the cluster can't be had: up to a day; not at all by
-    /// default. A refusal, or that there is no such secret, is never overruled.
+    /// default. What a server answers is never overruled: a refusal, that there is no such secret, too many requests
+    /// or an error of its own.
     pub const fn stale_if_error(mut self, duration: Duration) -> Self {
         self.stale_if_error = duration;
         self
     }
 
-    /// How many secrets it keeps: 10,000 by default, 1 to 10,000,000. A pinned version counts as one, and so does the same
-    /// secret in another partition.
+    /// How many secrets it keeps: 10,000 by default, 1 to 10,000,000. A pinned version counts as one, and so does
+    /// the same secret in another partition.
     pub const fn max_entries(mut self, entries: usize) -> Self {
         self.max_entries = entries;
         self
     }
 
-    /// How many bytes they may take, 64 MiB by default, at least 1024: an estimate of their data and of what it takes to
-    /// keep them. A secret that is larger than that is not kept.
+    /// How many bytes they may take, 64 MiB by default, at least 1024: an estimate of their data and of what it
+    /// takes to keep them. A secret that is larger than that is not kept.
     pub const fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self

@@ -82,6 +82,7 @@ impl<H: Host> Client<H> {
         };
         let mut at = self.host.now();
         let deadline = at.monotonic.saturating_add(self.settings.deadline());
+        let mut is_patient = false;
         loop {
             let look = self.shared.with(|session| {
                 if !session.rules.keep(Rule::CacheIsPartitioned) {
@@ -102,10 +103,14 @@ impl<H: Host> Client<H> {
                     flight.outcome(deadline, want.min_version)
                 }
                 Look::Lead(flight, has_fallback) => {
-                    let by = if has_fallback { deadline.min(now.saturating_add(PATIENCE)) } else { deadline };
+                    let by =
+                        if has_fallback && !is_patient { deadline.min(now.saturating_add(PATIENCE)) } else { deadline };
                     match self.lead(uri, options, &want, flight, by).await {
-                        // What there was to fall back on was purged meanwhile.
-                        Err(error) if error.is_retryable() && by < deadline => None,
+                        // What there was to fall back on was purged meanwhile, or is too old for this error.
+                        Err(error) if error.is_retryable() && by < deadline => {
+                            is_patient = true;
+                            None
+                        }
                         result => Some(result),
                     }
                 }
@@ -143,7 +148,7 @@ impl<H: Host> Client<H> {
         let fetched = self.host.now().monotonic;
         let result = match &mut operation {
             Ok(operation) => {
-                operation.leads = Some((flight.clone(), want.partition));
+                operation.leads = Some(flight.clone());
                 operation.whole(uri, options).await
             }
             Err(error) => Err(error.clone()),

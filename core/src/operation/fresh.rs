@@ -145,7 +145,7 @@ impl<H: Host> Operation<'_, H> {
             Ok((shown, _)) => session.cache.shown(&key, shown.versions(), &self.leads),
             // Rights on the metadata, or on the names of the keys, are other ones.
             Err(error) if error.code() == Code::PermissionDenied && spec.path() == at.data_path() => {
-                session.cache.refused(&key, &self.leads);
+                session.cache.purge(&key, &self.leads);
             }
             Err(error) if error.code() == Code::MountNotFound => session.cache.gone(&key, None, &self.leads),
             // All were read with the token that is refused now.
@@ -217,7 +217,7 @@ impl<H: Host> Operation<'_, H> {
     /// Lets the floor be where a strong read that began at `since` shows it.
     pub(super) fn settle(&self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64) {
         let fell = self.session(|session| session.settle(key, seen, pin, since, &self.leads));
-        if let Some(before) = fell {
+        if let Some(before) = fell.filter(|before| *before > seen.version) {
             let notice = Notice::VersionRegressed { secret: key, seen: before, found: seen.version };
             self.client.host.notice(&notice);
         }

@@ -3,6 +3,7 @@
 //! OpenBao tells nobody of a change, so somebody has to ask. All who watch one secret through one client share
 //! a look ([`crate::session::watches`]), and the looks of many clients are spread over the interval.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Client, ReadOptions};
@@ -42,11 +43,13 @@ const GRACE: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Debug)]
 pub struct Watch {
+    /// The client whose guard has admitted it, and whose looks it has heard of.
+    client: Arc<()>,
     uri: TenantUri,
     key: String,
     interval: Duration,
-    /// The last look that this watcher has heard of.
-    heard: u64,
+    /// The first look that this watcher has not heard of; none where it has just come.
+    awaits: Option<Look>,
     /// The version that was told last; none where nothing was, or there is nothing.
     told: Option<Version>,
 }
@@ -60,8 +63,7 @@ impl Watch {
     }
 
     /// The version, where a look showed one that was not told before.
-    fn news(&mut self, number: u64, glance: Glance) -> Option<Version> {
-        self.heard = number;
+    fn news(&mut self, glance: Glance) -> Option<Version> {
         let is_told = match (&glance, &self.told) {
             (Some(new), Some(old)) => (new.version(), new.created_time()) == (old.version(), old.created_time()),
             (None, _) => true,
@@ -107,7 +109,7 @@ impl<H: Host> Client<H> {
             return Err(Error::new(Code::VersionNotAllowed).about(uri.uri().to_string()));
         }
         let key = Address::of(uri.uri()).key();
-        Ok(Watch { uri, key, interval: INTERVAL, heard: 0, told: None })
+        Ok(Watch { client: self.id.clone(), uri, key, interval: INTERVAL, awaits: None, told: None })
     }
 
     /// Waits for the next version of a watched secret: at first the newest one that is there, then each that
@@ -134,48 +136,59 @@ impl<H: Host> Client<H> {
     /// What can't be mended by waiting: [`Code::PermissionDenied`], [`Code::AuthenticationFailed`],
     /// [`Code::MountNotFound`], [`Code::UnsupportedEngine`], [`Code::MalformedAnswer`],
     /// [`Code::RedirectRefused`], [`Code::ClientClosed`]. It may be called again after that.
+    /// [`Code::RequestRejected`] for a watch of another client.
     pub async fn next_version(&self, watch: &mut Watch) -> Result<Version> {
+        if !Arc::ptr_eq(&watch.client, &self.id) {
+            let error = Error::new(Code::RequestRejected).about(watch.uri.uri().to_string());
+            return Err(error.because("the watch is of another client"));
+        }
         let limit = self.settings.deadline().saturating_add(GRACE);
         loop {
             let now = self.host.now().monotonic;
             let (is_closed, turn) = self.shared.with(|session| {
                 let is_judged = session.rules.keep(Rule::WatchIsJudged);
                 let seen = if is_judged { session.floors.at(&watch.key).version } else { 0 };
-                let watcher = Watcher { heard: watch.heard, seen, interval: watch.interval, limit };
+                let watcher = Watcher { awaits: watch.awaits, seen, interval: watch.interval, limit };
                 (session.closed, session.watches.turn(&watch.key, watcher, now))
             });
             if is_closed {
                 return Err(Error::new(Code::ClientClosed).about(watch.uri.uri().to_string()));
             }
             match turn {
-                Turn::Hear(number, glance) => {
-                    if let Some(version) = watch.news(number, glance) {
+                Turn::Hear(look, outcome) => {
+                    watch.awaits = Some(look.next());
+                    if let Some(version) = watch.news(outcome?) {
                         return Ok(version);
                     }
                 }
-                Turn::Look(look) => self.look(look, watch).await?,
+                Turn::Look(look) => {
+                    watch.awaits = Some(look);
+                    self.look(look, watch).await;
+                }
                 Turn::Wait(until) => self.pass(until.saturating_sub(now), watch, false).await,
-                Turn::Join(until) => self.pass(until.saturating_sub(now), watch, true).await,
+                Turn::Join(look, until) => {
+                    watch.awaits = Some(look);
+                    self.pass(until.saturating_sub(now), watch, true).await;
+                }
             }
         }
     }
 
     /// Looks on behalf of all who watch the secret.
-    async fn look(&self, look: Look, watch: &Watch) -> Result<()> {
+    async fn look(&self, look: Look, watch: &Watch) {
         let looking = Looking { client: self, look };
         let result = match self.begin().await {
             Ok(operation) => operation.metadata(Address::of(watch.uri.uri()), ReadOptions::new()).await,
             Err(error) => Err(error),
         };
-        let (glance, result) = match result {
-            Ok((versions, _)) => (Some(versions.and_then(|versions: Versions| versions.newest().cloned())), Ok(())),
-            Err(error) if error.is_retryable() || error.code() == Code::StaleRead => (None, Ok(())),
-            Err(error) => (None, Err(error)),
+        let outcome = match result {
+            Ok((versions, _)) => Some(Ok(versions.and_then(|versions: Versions| versions.newest().cloned()))),
+            Err(error) if error.is_retryable() || error.code() == Code::StaleRead => None,
+            Err(error) => Some(Err(error)),
         };
         let now = self.host.now().monotonic;
         let next = now.saturating_add(self.spread(watch.interval));
-        self.shared.with(|session| session.watches.looked(looking.look, glance, now, next));
-        result
+        self.shared.with(|session| session.watches.looked(looking.look, outcome, now, next));
     }
 
     /// The interval, a quarter longer or shorter.
@@ -190,7 +203,7 @@ impl<H: Host> Client<H> {
         if self.host.wakes_across_tasks() {
             let has_moved = |session: &Session| {
                 let seen = session.floors.at(&watch.key).version;
-                session.watches.has_moved(&watch.key, watch.heard, seen, joined)
+                session.watches.has_moved(&watch.key, watch.awaits, seen, joined)
             };
             within(&self.host, wait, self.shared.until(has_moved)).await;
         } else {

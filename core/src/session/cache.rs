@@ -23,7 +23,7 @@ use std::time::Duration;
 use super::floors::{Floor, Sighting};
 use crate::call::kv2::{Version, Versions};
 use crate::config::CacheConfig;
-use crate::error::Error;
+use crate::error::{Code, Error, Family};
 use crate::session::Now;
 pub(crate) use flight::Flight;
 pub(crate) use kept::Kept;
@@ -37,8 +37,8 @@ const FLIGHT_LEASE: Duration = Duration::from_secs(6);
 /// How long to leave alone what could not be had.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The flight that an operation reads for, and the partition, where it reads for others too.
-pub(crate) type Leads = Option<(Arc<Flight>, Partition)>;
+/// The flight that an operation reads for, where it reads for others too.
+pub(crate) type Leads = Option<Arc<Flight>>;
 
 /// What is asked for, and what will do.
 #[derive(Clone, Copy)]
@@ -174,8 +174,8 @@ impl Cache {
     }
 
     /// A flight brought this, which was asked for at `fetched`, while the floor of its path is there. It is kept
-    /// unless its version has deleted itself by now, or nobody can say when it will. It is asked for again after four fifths of its time or somewhat later, as `jitter` wants, so that many
-    /// clients don't do so at once.
+    /// unless its version has deleted itself by now, or nobody can say when it will. It is asked for again after
+    /// four fifths of its time or somewhat later, as `jitter` wants, so that many clients don't do so at once.
     pub fn land(
         &mut self,
         flight: &Arc<Flight>,
@@ -237,12 +237,13 @@ impl Cache {
     ) -> Option<Arc<Kept>> {
         let now = at.monotonic;
         let config = self.config?;
-        let longest = config.ttl.saturating_add(config.stale_if_error);
         let slot = self.store.get_mut(flight.slot).filter(|slot| is_flown_by(slot, flight))?;
         let mut served = None;
+        // Whoever answers is no reason to serve what is too old.
+        let longest = if is_no_cluster(error) { config.ttl.saturating_add(config.stale_if_error) } else { config.ttl };
         if let Some(entry) = slot.kept.as_mut().filter(|_| error.is_retryable()) {
             // The others are served what there is, and one asks again later.
-            entry.refresh_from = now.saturating_add(PAUSE);
+            entry.refresh_from = now.saturating_add(PAUSE).min(entry.fetched.saturating_add(longest));
             let age = now.saturating_sub(entry.fetched);
             if want.accepts(entry, at) && age < longest {
                 self.metrics.hit(age);
@@ -292,7 +293,8 @@ impl Cache {
         }
     }
 
-    /// A path was changed, or is not what it was: nothing that is known of it counts.
+    /// A path was changed, is not what it was, or may not be read by the token with which all was read: nothing that
+    /// is known of it counts.
     pub fn purge(&mut self, path: &str, by: &Leads) {
         self.end_where(path, by, |_| true);
     }
@@ -313,12 +315,6 @@ impl Cache {
                 self.end_where(path, by, |slot| slot.pin == 0);
             }
         }
-    }
-
-    /// For whom `by` reads, the path may not be read.
-    pub fn refused(&mut self, path: &str, by: &Leads) {
-        let partition = by.as_ref().map(|(_, partition)| *partition).unwrap_or_default();
-        self.end_where(path, by, |slot| slot.partition == partition);
     }
 
     /// Ends the entries of a path that are concerned, and their flights but for `by`.
@@ -356,13 +352,19 @@ impl Cache {
     }
 }
 
+/// Whether the cluster can't be had: no node answers, or none that serves.
+fn is_no_cluster(error: &Error) -> bool {
+    let code = error.code();
+    code.family() == Family::Transport || matches!(code, Code::ServerSealed | Code::NoLeader)
+}
+
 fn is_admitted(floor: Option<&Floor>, slot: &Slot, secret: &Kept) -> bool {
     let pin = Some(slot.pin).filter(|pin| *pin > 0);
     floor.is_some_and(|floor| floor.admits(&secret.sighting(), pin))
 }
 
 fn is_of(by: &Leads, flight: &Arc<Flight>) -> bool {
-    by.as_ref().is_some_and(|(by, _)| Arc::ptr_eq(by, flight))
+    by.as_ref().is_some_and(|by| Arc::ptr_eq(by, flight))
 }
 
 fn is_flown_by(slot: &Slot, flight: &Arc<Flight>) -> bool {

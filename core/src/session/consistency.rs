@@ -82,25 +82,24 @@ impl Consistency {
             (Some(new), Some(old)) => new.compared_with(old),
             _ => Noted::Unknown,
         };
+        let judged = |new: Option<&Index>| match compared(new, asked) {
+            // What the leader itself says is the state that there is.
+            Noted::Behind if is_leaders => (Noted::Fresh, true),
+            told => (told, false),
+        };
         if let Some(known) = self.furthest.as_deref().filter(|known| *known.text == *text) {
             // The everyday case: it is decoded already.
-            return compared(known.index.as_ref(), asked);
+            return judged(known.index.as_ref()).0;
         }
         let index = Index::decode(text);
-        let told = compared(index.as_ref(), asked);
-        let is_overtaken = compared(index.as_ref(), self.furthest.as_deref()) == Noted::Behind;
-        if is_overtaken && !(is_leaders && told == Noted::Behind) {
+        let (told, is_lower) = judged(index.as_ref());
+        if compared(index.as_ref(), self.furthest.as_deref()) == Noted::Behind && !is_lower {
             return told;
         }
         let before = self.furthest.as_ref().and_then(|known| known.index.as_ref());
         let moved_house = matches!((&index, before), (Some(new), Some(old)) if new.cluster != old.cluster);
         self.furthest = Some(Arc::new(Mark { text: text.into(), index }));
-        match told {
-            _ if moved_house => Noted::OtherCluster,
-            // What the leader itself says is the state that there is.
-            Noted::Behind if is_leaders => Noted::Fresh,
-            told => told,
-        }
+        if moved_house { Noted::OtherCluster } else { told }
     }
 
     /// What a read asks for; none before the first answer, and from servers that don't say.
@@ -150,7 +149,11 @@ mod tests {
         let mut seen = Consistency::default();
         seen.note(&index("a", "9"), None, false);
         let asked = seen.furthest();
-        seen.note(&index("a", "3"), asked.as_deref(), true);
+        for _ in 0..2 {
+            // The second was asked as early, and hears the same.
+            assert_eq!(seen.note(&index("a", "3"), asked.as_deref(), true), Noted::Fresh);
+        }
+        assert_eq!(seen.note(&index("a", "3"), asked.as_deref(), false), Noted::Behind);
         assert_eq!(seen.furthest().map(|mark| mark.text.to_string()), Some(index("a", "3")));
     }
 

@@ -134,11 +134,12 @@ impl Floors {
 
     /// A read that began when floors had moved `since` times showed this, and was admitted.
     ///
-    /// What was seen while it was under way is newer than its answer, which can only add to it.
+    /// What was seen while it was under way is newer than its answer, which can only add to it. Where the floor
+    /// has fallen since, the answer may be of what was there before, and adds nothing.
     pub fn note(&mut self, key: &str, seen: &Sighting, since: u64) {
         let adds_nothing = |floor: &Floor| {
             // The everyday case: it is known already.
-            floor.knows(seen) || (floor.moved > since && floor.version >= seen.version)
+            floor.knows(seen) || (floor.moved > since && seen.version <= floor.version.max(floor.fallen_from))
         };
         if self.get(key).is_some_and(adds_nothing) {
             // Used again, it is not the next that is forgotten.
@@ -165,7 +166,7 @@ impl Floors {
     }
 
     /// A strong read that began when floors had moved `since` times showed this: the floor is there now,
-    /// higher or lower. Returns the version from which it fell.
+    /// higher or lower. Returns the version from which it fell; it is the same one where that was made anew.
     ///
     /// A floor that moved meanwhile is newer than the answer, which can raise it and no more. A version
     /// that is not there says nothing of the newest one: old versions are pruned.
@@ -179,20 +180,21 @@ impl Floors {
         let fell = pin.is_none() && version < floor.version;
         let made_anew = version > 0 && version == floor.version && floor.created.is_some() && created != floor.created;
         let before = floor.version;
-        let mut new = if fell || made_anew {
+        let is_another = fell || made_anew;
+        let mut new = if is_another {
             Floor { fallen_from: floor.version.max(floor.fallen_from), ..Floor::default() }
         } else {
             floor
         };
         new.saw(seen);
-        if let Some(gone) = gone.filter(|_| fell || made_anew) {
+        if let Some(gone) = gone.filter(|_| is_another) {
             // Or the same version of before, when it was gone, would be taken for this one.
             new.put_state(version, gone);
         }
         if let Some(floor) = self.moved(key) {
             *floor = Floor { moved: floor.moved, ..new };
         }
-        fell.then_some(before)
+        is_another.then_some(before)
     }
 
     /// The cluster is another one: nothing that was seen counts any more.
@@ -313,6 +315,27 @@ mod tests {
         assert_eq!(floors.at("s").version, 8, "a strong read may add too");
         assert_eq!(floors.settle("s", &data(2), None, since), None);
         assert_eq!(floors.at("s").version, 8, "and may not lower what rose since it began");
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_does_not_raise_a_floor_that_fell_meanwhile() {
+        let mut floors = seen(&[data(5)]);
+        let since = floors.moves();
+        assert_eq!(floors.settle("s", &of(2, "anew", false), None, since), Some(5));
+        floors.note("s", &data(5), since);
+        floors.settle("s", &data(4), None, since);
+        assert_eq!(floors.at("s").version, 2, "it may be what was there before");
+        floors.note("s", &of(6, "anew", false), since);
+        assert_eq!(floors.at("s").version, 6);
+    }
+
+    #[test]
+    fn a_strong_read_that_shows_the_same_version_of_another_time_says_so() {
+        let mut floors = seen(&[data(5)]);
+        let since = floors.moves();
+        assert_eq!(floors.settle("s", &of(5, "anew", false), None, since), Some(5));
+        let since = floors.moves();
+        assert_eq!(floors.settle("s", &of(5, "anew", false), None, since), None);
     }
 
     #[test]

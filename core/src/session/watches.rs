@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::call::kv2::Version;
+use crate::error::Result;
 
 /// How soon to look again where a look showed less than the client has seen.
 const SOONEST: Duration = Duration::from_secs(1);
@@ -17,14 +18,22 @@ const IDLE_LOOKS: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Look(u64);
 
+impl Look {
+    /// The one that comes after it.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
 /// What the last look at a secret showed: its newest version; none where there is no such secret.
 pub(crate) type Glance = Option<Version>;
 
 #[derive(Debug)]
 struct Watched {
     key: Box<str>,
-    /// What the last look showed, and which one it was.
-    glance: Option<(u64, Glance)>,
+    /// What the last look showed, or with what it was refused, and which one it was; none where the cluster could
+    /// not be had.
+    outcome: Option<(Look, Result<Glance>)>,
     /// When the last look ended, and when the next one is due.
     last: Duration,
     next: Duration,
@@ -37,8 +46,8 @@ struct Watched {
 /// Who watches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watcher {
-    /// The last look that it has heard of, 0 for none.
-    pub heard: u64,
+    /// The first look that it has not heard of; none for one who has just come.
+    pub awaits: Option<Look>,
     /// The newest version that the client has seen.
     pub seen: u64,
     pub interval: Duration,
@@ -47,14 +56,14 @@ pub(crate) struct Watcher {
 }
 
 /// What a watcher has to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Turn {
-    /// Hear what a look showed that this watcher has not heard of; the number is to be given next time.
-    Hear(u64, Glance),
-    /// Look on behalf of all.
+    /// Hear what came of a look that this watcher has not heard of; it awaits the next one.
+    Hear(Look, Result<Glance>),
+    /// Look on behalf of all, and hear of it then.
     Look(Look),
-    /// Wait for the look that is under way, no longer than until this moment.
-    Join(Duration),
+    /// Wait for this look, which is under way, no longer than until this moment.
+    Join(Look, Duration),
     /// Wait until a look is due.
     Wait(Duration),
 }
@@ -68,36 +77,40 @@ pub(crate) struct Watches {
 }
 
 impl Watches {
-    /// What one who has heard of `heard` does now. A look is lost after so long a time.
+    /// What a watcher does now. A look is lost after so long a time.
     ///
     /// What is older than the version that the client has seen is not told, and looked at anew.
     pub fn turn(&mut self, key: &str, watcher: Watcher, now: Duration) -> Turn {
-        let Watcher { heard, seen, interval, limit } = watcher;
+        let Watcher { awaits, seen, interval, limit } = watcher;
         let until = now.saturating_add(limit).saturating_add(interval * IDLE_LOOKS);
         let Some(watched) = self.list.iter_mut().find(|watched| *watched.key == *key) else {
             self.list.retain(|watched| now < watched.until);
             self.looks += 1;
             let look = Look(self.looks);
             let flight = Some((look, now.saturating_add(limit)));
-            self.list.push(Watched { key: key.into(), glance: None, last: now, next: now, flight, until });
+            self.list.push(Watched { key: key.into(), outcome: None, last: now, next: now, flight, until });
             return Turn::Look(look);
         };
         watched.until = watched.until.max(until);
         // Who watches more closely than the one that looked last does not wait as long.
         let mut next = watched.next.min(watched.last.saturating_add(interval * 2));
-        match &watched.glance {
-            // Who has just come wants to know what is there now.
-            Some((number, glance)) if *number > heard && (heard > 0 || now < next) => {
-                if !is_old(glance, seen) {
-                    return Turn::Hear(*number, glance.clone());
-                }
+        if let Some((look, outcome)) =
+            watched.outcome.as_ref().filter(|(look, _)| awaits.is_none_or(|first| *look >= first))
+        {
+            // Who has just come wants to know what is there now, and may be allowed what was refused to others before.
+            let is_recent = match awaits {
+                Some(_) => now < watched.last.saturating_add(interval * 2),
+                None => outcome.is_ok() && now < next.min(watched.last.saturating_add(interval)),
+            };
+            next = match outcome {
                 // Not later than is due anyway: whoever waits is woken where a look was given up, and must find it due.
-                next = next.min(watched.last.saturating_add(SOONEST));
-            }
-            _ => {}
+                outcome if is_old(outcome, seen) => next.min(watched.last.saturating_add(SOONEST)),
+                outcome if is_recent => return Turn::Hear(*look, outcome.clone()),
+                _ => now,
+            };
         }
         match watched.flight {
-            Some((_, lost)) if now < lost => Turn::Join(lost),
+            Some((look, lost)) if now < lost => Turn::Join(look, lost),
             _ if now < next => Turn::Wait(next),
             _ => {
                 self.looks += 1;
@@ -108,22 +121,26 @@ impl Watches {
         }
     }
 
-    /// A look is over, and the next one is due then. It showed this, or failed.
-    pub fn looked(&mut self, look: Look, glance: Option<Glance>, now: Duration, next: Duration) {
+    /// A look is over, and the next one is due then. What it showed, or was refused with, is told to all; where the
+    /// cluster could not be had there is nothing to tell, nor is what was shown before.
+    pub fn looked(&mut self, look: Look, outcome: Option<Result<Glance>>, now: Duration, next: Duration) {
         if let Some(watched) = self.end(look) {
             (watched.last, watched.next) = (now, next);
-            if let Some(glance) = glance {
-                watched.glance = Some((look.0, glance));
-            }
+            watched.outcome = outcome.map(|outcome| (look, outcome));
         }
     }
 
-    /// A floor fell: what was seen of the secret before may be no more, and the next one looks at once.
+    /// What was seen of the secret before may be no more, nor may what a look under way shows: the next one looks
+    /// at once.
     pub fn doubt(&mut self, key: &str) {
-        if let Some(watched) = self.list.iter_mut().find(|watched| *watched.key == *key) {
-            (watched.glance, watched.next) = (None, Duration::ZERO);
-            self.moved = true;
-        }
+        self.list.retain(|watched| *watched.key != *key);
+        self.moved = true;
+    }
+
+    /// The same of all secrets.
+    pub fn doubt_all(&mut self) {
+        self.list.clear();
+        self.moved = true;
     }
 
     /// Whoever looked went away: the next one looks at once.
@@ -142,13 +159,13 @@ impl Watches {
     }
 
     /// Whether one who waits has something to hear or to do; or, where it waits for a look, that is over.
-    pub fn has_moved(&self, key: &str, heard: u64, seen: u64, joined: bool) -> bool {
+    pub fn has_moved(&self, key: &str, awaits: Option<Look>, seen: u64, joined: bool) -> bool {
         self.list.iter().find(|watched| *watched.key == *key).is_none_or(|watched| {
-            let is_idle = watched.flight.is_none();
-            let is_news =
-                watched.glance.as_ref().is_some_and(|(number, glance)| *number > heard && !is_old(glance, seen));
-            // Who has just come and joined a look was not told what the one before it showed, and waits on.
-            (is_news && (heard > 0 || is_idle)) || (is_idle && (joined || watched.next.is_zero()))
+            let is_news = watched
+                .outcome
+                .as_ref()
+                .is_some_and(|(look, outcome)| awaits.is_none_or(|first| *look >= first) && !is_old(outcome, seen));
+            is_news || (watched.flight.is_none() && (joined || watched.next.is_zero()))
         })
     }
 
@@ -159,18 +176,24 @@ impl Watches {
 }
 
 /// Whether a look showed less than the client has seen.
-fn is_old(glance: &Glance, seen: u64) -> bool {
-    glance.as_ref().map_or(0, Version::version) < seen
+fn is_old(outcome: &Result<Glance>, seen: u64) -> bool {
+    outcome.as_ref().is_ok_and(|glance| glance.as_ref().map_or(0, Version::version) < seen)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Code, Error};
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// One who has heard of this look; 0 for one who has just come.
     fn watcher(heard: u64, interval: u32) -> Watcher {
-        Watcher { heard, seen: 0, interval: SECOND * interval, limit: 5 * SECOND }
+        Watcher { awaits: awaits(heard), seen: 0, interval: SECOND * interval, limit: 5 * SECOND }
+    }
+
+    fn awaits(heard: u64) -> Option<Look> {
+        Some(Look(heard).next()).filter(|_| heard > 0)
     }
 
     fn turn(watches: &mut Watches, heard: u64, seconds: u32) -> Turn {
@@ -181,13 +204,13 @@ mod tests {
     fn one_looks_for_all_and_each_hears_of_it_once() {
         let mut watches = Watches::default();
         let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
-        assert_eq!(turn(&mut watches, 0, 1), Turn::Join(5 * SECOND));
-        assert!(!watches.has_moved("s", 0, 0, false));
-        watches.looked(look, Some(None), SECOND, 11 * SECOND);
-        assert!(watches.has_moved("s", 0, 0, false) && watches.take_moved());
-        let Turn::Hear(number, None) = turn(&mut watches, 0, 2) else { panic!("it is told") };
-        assert_eq!(turn(&mut watches, number, 2), Turn::Wait(11 * SECOND));
-        assert!(watches.has_moved("s", 0, 0, true));
+        assert!(matches!(turn(&mut watches, 0, 1), Turn::Join(joined, until) if joined == look && until == 5 * SECOND));
+        assert!(!watches.has_moved("s", None, 0, false));
+        watches.looked(look, Some(Ok(None)), SECOND, 11 * SECOND);
+        assert!(watches.has_moved("s", None, 0, false) && watches.take_moved());
+        let Turn::Hear(Look(number), Ok(None)) = turn(&mut watches, 0, 2) else { panic!("it is told") };
+        assert!(matches!(turn(&mut watches, number, 2), Turn::Wait(until) if until == 11 * SECOND));
+        assert!(watches.has_moved("s", None, 0, true));
         assert!(matches!(turn(&mut watches, number, 11), Turn::Look(_)));
     }
 
@@ -196,11 +219,11 @@ mod tests {
         let mut watches = Watches::default();
         let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
         watches.abandon(look);
-        assert!(watches.has_moved("s", 0, 0, false));
+        assert!(watches.has_moved("s", None, 0, false));
         let Turn::Look(second) = turn(&mut watches, 0, 0) else { panic!("the next looks") };
         assert!(matches!(turn(&mut watches, 0, 4), Turn::Join(..)));
         assert!(matches!(turn(&mut watches, 0, 5), Turn::Look(_)), "it took too long");
-        watches.looked(second, Some(None), SECOND, SECOND);
+        watches.looked(second, Some(Ok(None)), SECOND, SECOND);
         assert!(matches!(turn(&mut watches, 0, 6), Turn::Join(..)), "what comes late is left out");
     }
 
@@ -208,9 +231,10 @@ mod tests {
     fn who_watches_closely_does_not_wait_as_long_as_who_does_not_however_often_it_wakes() {
         let mut watches = Watches::default();
         let Turn::Look(look) = watches.turn("s", watcher(0, 100), SECOND) else { panic!("the first looks") };
-        watches.looked(look, Some(None), SECOND, 100 * SECOND);
+        watches.looked(look, Some(Ok(None)), SECOND, 100 * SECOND);
         for now in [1, 2] {
-            assert_eq!(watches.turn("s", watcher(1, 1), now * SECOND), Turn::Wait(3 * SECOND));
+            let turn = watches.turn("s", watcher(1, 1), now * SECOND);
+            assert!(matches!(turn, Turn::Wait(until) if until == 3 * SECOND), "{turn:?}");
         }
         assert!(matches!(watches.turn("s", watcher(1, 1), 3 * SECOND), Turn::Look(_)));
     }
@@ -219,13 +243,13 @@ mod tests {
     fn what_is_no_longer_so_is_not_told() {
         let mut watches = Watches::default();
         let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
-        watches.looked(look, Some(None), SECOND, 11 * SECOND);
+        watches.looked(look, Some(Ok(None)), SECOND, 11 * SECOND);
         assert!(matches!(turn(&mut watches, 0, 10), Turn::Hear(..)));
         let after_a_write = Watcher { seen: 1, ..watcher(0, 10) };
         assert!(matches!(watches.turn("s", after_a_write, 2 * SECOND), Turn::Look(_)), "the client has seen more");
         let mut watches = Watches::default();
         let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
-        watches.looked(look, Some(None), SECOND, 11 * SECOND);
+        watches.looked(look, Some(Ok(None)), SECOND, 11 * SECOND);
         assert!(matches!(turn(&mut watches, 0, 11), Turn::Look(_)), "an hour may have passed for one who comes late");
     }
 
@@ -233,19 +257,19 @@ mod tests {
     fn who_is_to_wait_has_nothing_to_do_yet_whatever_the_last_look_showed() {
         let mut watches = Watches::default();
         let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
-        watches.looked(look, Some(None), SECOND, 11 * SECOND);
+        watches.looked(look, Some(Ok(None)), SECOND, 11 * SECOND);
         let Turn::Look(look) = turn(&mut watches, 1, 11) else { panic!("it is due") };
-        assert!(matches!(turn(&mut watches, 0, 11), Turn::Join(_)), "who has just come joins it");
-        assert!(!watches.has_moved("s", 0, 0, true));
-        watches.looked(look, Some(None), 12 * SECOND, 22 * SECOND);
-        assert!(watches.has_moved("s", 0, 0, true));
+        assert!(matches!(turn(&mut watches, 0, 11), Turn::Join(joined, _) if joined == look), "who has just come");
+        assert!(!watches.has_moved("s", Some(look), 0, true));
+        watches.looked(look, Some(Ok(None)), 12 * SECOND, 22 * SECOND);
+        assert!(watches.has_moved("s", Some(look), 0, true));
         // The client has seen more, and the next look was given up.
         let seen_more = Watcher { seen: 1, ..watcher(1, 10) };
         let Turn::Look(look) = watches.turn("s", seen_more, 13 * SECOND) else { panic!("it is due") };
-        watches.looked(look, Some(None), 13 * SECOND, 23 * SECOND);
+        watches.looked(look, Some(Ok(None)), 13 * SECOND, 23 * SECOND);
         let Turn::Look(look) = watches.turn("s", seen_more, 14 * SECOND) else { panic!("it is due") };
         watches.abandon(look);
-        assert!(watches.has_moved("s", 1, 1, false));
+        assert!(watches.has_moved("s", awaits(1), 1, false));
         assert!(matches!(watches.turn("s", seen_more, 13 * SECOND), Turn::Look(_)), "who is woken looks");
     }
 
@@ -253,11 +277,48 @@ mod tests {
     fn what_was_looked_at_before_a_floor_fell_is_told_nobody() {
         let mut watches = Watches::default();
         let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
-        watches.looked(look, Some(None), SECOND, 11 * SECOND);
+        watches.looked(look, Some(Ok(None)), SECOND, 11 * SECOND);
         watches.doubt("s");
-        assert!(watches.has_moved("s", 1, 0, false) && watches.take_moved());
+        assert!(watches.has_moved("s", awaits(1), 0, false) && watches.take_moved());
         assert!(matches!(turn(&mut watches, 0, 2), Turn::Look(_)), "not even who has just come");
-        assert!(!watches.has_moved("s", 1, 0, true), "the others wait for it");
+        assert!(!watches.has_moved("s", awaits(1), 0, true), "the others wait for it");
+    }
+
+    #[test]
+    fn a_look_under_way_when_a_floor_falls_is_told_nobody() {
+        let mut watches = Watches::default();
+        let Turn::Look(early) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
+        watches.doubt("s");
+        let Turn::Look(late) = watches.turn("s", Watcher { awaits: Some(early), ..watcher(0, 10) }, SECOND) else {
+            panic!("who joined it looks")
+        };
+        watches.looked(early, Some(Ok(None)), SECOND, 11 * SECOND);
+        assert!(!watches.has_moved("s", Some(early), 0, true), "it waits for the other look");
+        watches.looked(late, Some(Ok(None)), SECOND, 11 * SECOND);
+        assert!(matches!(turn(&mut watches, 0, 1), Turn::Hear(look, _) if look == late));
+    }
+
+    #[test]
+    fn a_refusal_is_told_to_all_who_wait_and_to_nobody_who_has_just_come() {
+        let mut watches = Watches::default();
+        let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
+        watches.looked(look, Some(Err(Error::new(Code::PermissionDenied))), SECOND, 11 * SECOND);
+        let waiting = Watcher { awaits: Some(look), ..watcher(0, 10) };
+        for _ in 0..2 {
+            assert!(matches!(watches.turn("s", waiting, 2 * SECOND), Turn::Hear(_, Err(_))));
+        }
+        assert!(matches!(turn(&mut watches, 1, 2), Turn::Wait(_)), "who has heard of it does not ask at once");
+        assert!(matches!(turn(&mut watches, 0, 2), Turn::Look(_)), "it may be allowed by now");
+    }
+
+    #[test]
+    fn what_was_seen_before_a_look_that_failed_is_told_nobody() {
+        let mut watches = Watches::default();
+        let Turn::Look(look) = turn(&mut watches, 0, 0) else { panic!("the first looks") };
+        watches.looked(look, Some(Ok(None)), SECOND, 11 * SECOND);
+        let Turn::Look(look) = turn(&mut watches, 1, 11) else { panic!("it is due") };
+        watches.looked(look, None, 12 * SECOND, 22 * SECOND);
+        assert!(matches!(turn(&mut watches, 0, 13), Turn::Wait(_)));
     }
 
     #[test]
