@@ -37,16 +37,20 @@ pub(super) fn check(case: &Case<'_>, found: &mut Vec<Violation>) {
 
 /// Those who watch a key through one client share one look for each interval.
 fn looks(case: &Case<'_>, found: &mut Vec<Violation>) {
-    // By client and key: the first who watches it, and the shortest interval.
-    let mut watched: BTreeMap<(ClientId, &str), (usize, Duration)> = BTreeMap::new();
+    // By client and key: the first who watches it, the shortest interval, and when the first of them is at the end.
+    let mut watched: BTreeMap<(ClientId, &str), (usize, Duration, Duration)> = BTreeMap::new();
     for (id, op) in case.operations() {
         if let Kind::Watch { every, .. } = op.kind {
-            let (_, shortest) = watched.entry((op.client, &op.key)).or_insert((id, every));
+            let of_key = watched.entry((op.client, &op.key));
+            let (_, shortest, first_end) = of_key.or_insert((id, every, Duration::MAX));
             *shortest = every.min(*shortest);
+            if let Some(end) = op.end.filter(|_| lasts(op)) {
+                *first_end = end.min(*first_end);
+            }
         }
     }
     let rest = rest(case);
-    for ((client, key), (id, every)) in watched {
+    for ((client, key), (id, every, first_end)) in watched {
         let is_look = |op: &Operation| op.client == client && op.key == key && matches!(op.kind, Kind::Watch { .. });
         let looks = case.history.sent.iter().filter(|sent| {
             let op = sent.op.and_then(|op| case.history.get(op));
@@ -59,7 +63,9 @@ fn looks(case: &Case<'_>, found: &mut Vec<Violation>) {
             looks.windows(count).filter_map(span).any(|span| span < time)
         };
         let from = rest.map_or(looks.len(), |rest| looks.partition_point(|at| *at <= rest));
-        let at_rest = looks.get(from..).unwrap_or_default();
+        // Who goes away while it looks leaves its look to another.
+        let to = looks.partition_point(|at| *at < first_end);
+        let at_rest = looks.get(from..to).unwrap_or_default();
         let text = if come_within(&looks, BUSY + 1, Duration::from_secs(1)) {
             format!("more than {BUSY} requests within a second")
         } else if come_within(at_rest, 2, every.saturating_mul(3) / 4) {
@@ -73,9 +79,13 @@ fn looks(case: &Case<'_>, found: &mut Vec<Violation>) {
     }
 }
 
+/// Whether this is to watch to the end.
+fn lasts(op: &Operation) -> bool {
+    matches!(op.kind, Kind::Watch { lasts: None, .. })
+}
+
 /// When everything was mended and nobody did anything any more, but for those who watch to the end.
 fn rest(case: &Case<'_>) -> Option<Duration> {
-    let lasts = |op: &Operation| matches!(op.kind, Kind::Watch { lasts: None, .. });
     let is_mended = case.operations().any(|(_, op)| op.fresh.is_some());
     let ends = case.operations().filter(|(_, op)| !lasts(op)).filter_map(|(_, op)| op.end);
     ends.max().filter(|_| is_mended)

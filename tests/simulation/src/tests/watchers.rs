@@ -229,6 +229,13 @@ fn when_all_is_at_rest_those_who_watch_a_key_share_one_look() {
             story.pass(EVERY);
         }
         assert_eq!(story.breaches(), found, "{is_rest} {shares}");
+        // Who goes away while it looks leaves its look to another.
+        if shares {
+            story.asks(first);
+            story.end(first, failed("AUTHENTICATION_FAILED"));
+            story.asks(second);
+            assert_eq!(story.breaches(), found, "taken over");
+        }
     }
 }
 
