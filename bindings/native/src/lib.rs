@@ -91,6 +91,7 @@ mod host;
 mod kv2;
 mod manage;
 mod pages;
+mod rotate;
 mod tls;
 mod transfer;
 mod watch;

@@ -20,7 +20,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// use serde_json::json;
     ///
     /// let uri = "openbao+kv2://secret/app/api";
@@ -47,7 +48,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// let uri = "openbao+kv2://secret/app/api";
     /// let version = client.write(uri, serde_json::json!({"token": "one"})).await?.new_version;
     /// client.delete(uri).await?;
@@ -75,7 +77,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// let uri = "openbao+kv2://secret/app/api";
     /// client.write(uri, serde_json::json!({"token": "one"})).await?;
     /// client.destroy(uri, &[1]).await?;
@@ -99,7 +102,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// # client.write("openbao+kv2://secret/app/api#token", "one").await?;
     /// let metadata = client.metadata("openbao+kv2://secret/app/api").await?;
     /// assert_eq!((metadata.versions().current_version(), metadata.max_versions()), (1, 0)); // 0: as the mount says
@@ -124,7 +128,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// let uri = "openbao+kv2://secret/app/api";
     /// client.write(uri, serde_json::json!({})).await?;
     /// client.set_owner(uri, "payments").await?;
@@ -149,7 +154,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// # client.write("openbao+kv2://secret/app/api#token", "one").await?;
     /// let mut pages = client.list("openbao+kv2://secret/app/")?.limit(100);
     /// while let Some(names) = pages.next().await? {
@@ -177,7 +183,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// client.write("openbao+kv2://secret/app/api", serde_json::json!({})).await?;
     /// let mut pages = client.list("openbao+kv2://secret/app/")?;
     /// assert_eq!(pages.next().await?.unwrap(), ["api"]);
@@ -208,7 +215,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// let (from, to) = ("openbao+kv2://secret/app/api", "openbao+kv2://secret/app/spare");
     /// client.write(from, serde_json::json!({"token": "one"})).await?;
     /// let copied = client.copy(from, to, false).await?;
@@ -242,7 +250,8 @@ impl Client {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// let (old, new) = ("openbao+kv2://secret/app/old", "openbao+kv2://secret/app/new");
     /// client.write(old, serde_json::json!({"token": "one"})).await?;
     /// let moved = client.move_to(old, new, false).await?;

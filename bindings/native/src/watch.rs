@@ -1,4 +1,4 @@
-//! A watched secret.
+//! Watched secrets.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,45 @@ use baokit_core::{Result, Version};
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
 
+use crate::client::Client;
 use crate::host::NativeHost;
+
+impl Client {
+    /// Watches a secret: its new versions one after the other, found by looking at its metadata from time to
+    /// time. All who watch a secret through clones of one client share each look.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = baokit_devserver::DevServer::start().await?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
+    /// use baokit::ReadOptions;
+    ///
+    /// let uri = "openbao+kv2://secret/app/api";
+    /// # client.write(uri, serde_json::json!({})).await?;
+    /// let mut watch = client.watch(uri)?;
+    /// loop {
+    ///     let version = watch.next().await?.version();
+    ///     let secret = client.read_with(uri, ReadOptions::new().min_version(version)).await?;
+    ///     println!("version {} is there", secret.version());
+    /// #   break;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// End point: `GET mount/metadata/path`, every 30 s unless [`Watch::every`] says something else.
+    ///
+    /// # Errors
+    /// Those of the URI and of the tenant guard;
+    /// [`VersionNotAllowed`](crate::Code::VersionNotAllowed) for one that pins a version, which never
+    /// changes, and [`FragmentNotAllowed`](crate::Code::FragmentNotAllowed), since a version is of the whole
+    /// secret.
+    pub fn watch(&self, uri: impl AsRef<str>) -> Result<Watch> {
+        Ok(Watch::new(self.core.clone(), self.core.watch(uri.as_ref())?))
+    }
+}
 
 /// A secret that is watched; [`Client::watch`](crate::Client::watch) makes one.
 ///
@@ -16,7 +54,8 @@ use crate::host::NativeHost;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let server = baokit_devserver::DevServer::start().await?;
-/// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+/// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+/// # let client = builder.allowed_mounts(["secret"]).build()?;
 /// # client.write("openbao+kv2://secret/app#token", "first").await?;
 /// use std::time::Duration;
 ///
@@ -55,7 +94,8 @@ impl Watch {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = baokit_devserver::DevServer::start().await?;
-    /// # let client = baokit::Client::builder().url(server.url()).token(server.root_token()).allowed_mounts(["secret"]).build()?;
+    /// # let builder = baokit::Client::builder().url(server.url()).token(server.root_token());
+    /// # let client = builder.allowed_mounts(["secret"]).build()?;
     /// # client.write("openbao+kv2://secret/app#token", "first").await?;
     /// use std::time::Duration;
     ///

@@ -155,7 +155,8 @@ pub(crate) struct Sent {
     pub(crate) refused: bool,
     /// What it asks for: method and target.
     pub(crate) asks: String,
-    /// The length of the log when it was sent.
+    /// When it was sent, and the length of the log then.
+    pub(crate) at: Duration,
     pub(crate) length: usize,
 }
 
@@ -211,6 +212,7 @@ pub(crate) enum Invariant {
     WentBack,
     GaveUp,
     NeverTold,
+    TooManyLooks,
 }
 
 /// One breach.
@@ -251,8 +253,8 @@ impl History {
     }
 
     pub(crate) fn send(&mut self, op: Option<OpId>, cas: Option<u64>, of_token: bool, node: Option<usize>) -> SendId {
-        let (asks, length) = (String::new(), 0);
-        self.sent.push(Sent { op, cas, of_token, node, record: None, refused: false, asks, length });
+        let (asks, at, length) = (String::new(), Duration::ZERO, 0);
+        self.sent.push(Sent { op, cas, of_token, node, record: None, refused: false, asks, at, length });
         SendId(self.sent.len() - 1)
     }
 

@@ -15,7 +15,7 @@ use crate::cluster::effect::Record;
 use crate::cluster::node::{Power, address};
 use crate::cluster::serve::{Inbound, Reply, serve};
 use crate::executor::Mailbox;
-use crate::history::{ClientId, Invariant};
+use crate::history::{ClientId, Invariant, Sent};
 use crate::random::Random;
 use crate::tally::{Fault, Notable};
 use crate::world::World;
@@ -165,7 +165,9 @@ async fn send(world: &Rc<World>, client: ClientId, request: Request) -> Result<R
     let named = place.filter(|_| request.node().as_str() != BALANCER);
     let send = world.history.borrow_mut().send(op, cas, target.starts_with("/v1/auth/"), named);
     let (asks, length) = (format!("{} {target}", request.method().as_str()), world.log_length());
-    world.history.borrow_mut().tell(send, |sent| (sent.record, sent.asks, sent.length) = (record, asks, length));
+    let at = world.now();
+    let tell = |sent: &mut Sent| (sent.record, sent.asks, sent.at, sent.length) = (record, asks, at, length);
+    world.history.borrow_mut().tell(send, tell);
     let logging_in = target.ends_with("/login").then(|| LoggingIn::begin(world, client));
     world.note(Notable::Sent);
     world.trace(|| {

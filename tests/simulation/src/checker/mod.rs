@@ -68,6 +68,7 @@ const TABLE: &[(Invariant, bool, &str, &str)] = &[
     (Invariant::WentBack, true, "went-back", "a watcher is told versions in their order, each once"),
     (Invariant::GaveUp, true, "gave-up", "and goes on while no node serves"),
     (Invariant::NeverTold, true, "never-told", "and when all is mended, it is told the newest in time"),
+    (Invariant::TooManyLooks, true, "too-many-looks", "and all who watch a key share one look for each interval"),
 ];
 
 impl Invariant {

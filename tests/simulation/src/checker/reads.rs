@@ -15,6 +15,16 @@ struct Floor {
     deleted: bool,
 }
 
+/// What a client has seen, and when.
+struct Sight<'a> {
+    key: &'a str,
+    floor: Floor,
+    at: Duration,
+    /// Whether it showed what the key's newest version was: a version that was asked for does not, and one that was
+    /// written tells no more than its number.
+    is_look: bool,
+}
+
 pub(super) fn check(case: &Case<'_>, found: &mut Vec<Violation>) {
     for (id, op) in case.operations() {
         if let Outcome::Read { .. } = op.outcome
@@ -31,7 +41,7 @@ pub(super) fn check(case: &Case<'_>, found: &mut Vec<Violation>) {
         if is_cached && matches!(op.kind, Kind::ReadPinned(_)) {
             continue;
         }
-        let floor = below_floor(case, op).filter(|floor| in_one_epoch(case, op, *floor) && (shows || !floor.deleted));
+        let floor = below_floor(case, op).filter(|floor| can_tell(case, op, *floor) && (shows || !floor.deleted));
         if let Some(floor) = floor {
             let invariant = if floor.deleted { Invariant::StaleAfterDelete } else { Invariant::StaleRead };
             let text = format!("the client has seen entry {} of the log before, which is newer", floor.place);
@@ -50,14 +60,14 @@ fn behind_index(case: &Case<'_>, op: &Operation) -> Option<usize> {
     if case.era == Era::Silent || !says || !is_read(op) {
         return None;
     }
-    let place = sights(case, op.client, op.start).map(|(_, floor)| floor.place).max()?;
+    let place = sights(case, op.client, op.start).map(|sight| sight.floor.place).max()?;
     let shown = |place| case.timeline.shows(case.log, &op.key, place, &op.kind, &op.outcome);
     (!(place..op.end_length).any(shown)).then_some(place)
 }
 
-/// How many reads went back behind the making anew of a key, which version numbers can't show.
+/// How many reads went back behind the making anew of a key, and their client could not tell.
 pub(super) fn old_epochs(case: &Case<'_>) -> usize {
-    let old = |op: &Operation| below_floor(case, op).is_some_and(|floor| !in_one_epoch(case, op, floor));
+    let old = |op: &Operation| below_floor(case, op).is_some_and(|floor| !can_tell(case, op, floor));
     case.operations().filter(|(_, op)| old(op)).count()
 }
 
@@ -83,41 +93,72 @@ fn below_floor(case: &Case<'_>, op: &Operation) -> Option<Floor> {
     (!(floor.place..op.end_length).any(shown)).then_some(floor)
 }
 
-/// Whether the read's answer is of the same life of the key as the floor.
-fn in_one_epoch(case: &Case<'_>, op: &Operation, floor: Floor) -> bool {
+/// Whether the client can tell that the read's answer is older than the floor: it is of the same life of the key, or of
+/// one that the client knows to be over.
+fn can_tell(case: &Case<'_>, op: &Operation, floor: Floor) -> bool {
     let epoch = |place| case.timeline.epoch(&op.key, place);
     let shown = |place: &usize| case.timeline.shows(case.log, &op.key, *place, &op.kind, &op.outcome);
     // What is absent has no entry of its own: it is as it was before the floor, if it ever was so.
     let answered = source(case, op).or_else(|| (0..floor.place).rev().find(shown));
-    answered.is_none_or(|answered| epoch(answered) == epoch(floor.place))
+    let Some(answered) = answered.filter(|answered| epoch(*answered) != epoch(floor.place)) else { return true };
+    // A read of one version says nothing of the newest, and any life may have had that one.
+    if matches!(op.kind, Kind::ReadPinned(_)) {
+        return false;
+    }
+    let version = case.timeline.current(&op.key, answered);
+    let over = over(case, op.client, &op.key, op.start, answered, version);
+    over.is_some_and(|place| !(place..op.end_length).any(|place| shown(&place)))
 }
 
-/// What a client had seen before a moment, each with its key.
-fn sights<'a>(case: &'a Case<'a>, client: ClientId, before: Duration) -> impl Iterator<Item = (&'a str, Floor)> {
-    let earlier = move |other: &&Operation| other.client == client && other.end.is_some_and(|end| end < before);
-    let all = case.operations().filter(move |(_, other)| earlier(other));
-    let of_operations = all.flat_map(|(id, other)| {
-        let own = seen(case, id, other).map(|floor| (other.key.as_str(), floor));
-        own.into_iter().chain(seen_of_source(case, id, other))
+/// The entry of a later life of a key that a client had seen before a moment, if that told it that this version of this
+/// entry is of a life that is over.
+///
+/// It can't tell where the version is higher than all that it ever saw: that looks like one more of the new life; nor
+/// after it has seen something of the former life again, which looked like that.
+pub(super) fn over(
+    case: &Case<'_>,
+    client: ClientId,
+    key: &str,
+    before: Duration,
+    entry: usize,
+    version: u64,
+) -> Option<usize> {
+    let of_key: Vec<_> =
+        sights(case, client, before).filter(|sight| sight.key == key && !sight.floor.deleted).collect();
+    let highest = of_key.iter().map(|sight| case.timeline.current(key, sight.floor.place)).max()?;
+    let last = of_key.iter().filter(|sight| sight.is_look).max_by_key(|sight| sight.at)?.floor.place;
+    let is_other = case.timeline.epoch(key, last) != case.timeline.epoch(key, entry);
+    (version <= highest && is_other && entry < last).then_some(last)
+}
+
+/// What a client had seen before a moment.
+fn sights<'a>(case: &'a Case<'a>, client: ClientId, before: Duration) -> impl Iterator<Item = Sight<'a>> {
+    let all = case.operations().filter(move |(_, other)| other.client == client);
+    let of_operations = all.filter_map(move |(id, other)| Some((id, other, other.end.filter(|end| *end < before)?)));
+    let of_operations = of_operations.flat_map(|(id, other, at)| {
+        let is_look = matches!(other.kind, Kind::Read | Kind::Versions);
+        let own = seen(case, id, other).map(|floor| Sight { key: &other.key, floor, at, is_look });
+        let of_source = seen_of_source(case, id, other).into_iter();
+        own.into_iter().chain(of_source.map(move |(key, floor)| Sight { key, floor, at, is_look: false }))
     });
     let of_watchers = case.history.told.iter().filter(move |told| told.at < before).filter_map(move |told| {
         let op = case.history.get(told.op).filter(|op| op.client == client)?;
-        let place = watches::source(case, &op.key, told)?;
-        Some((op.key.as_str(), Floor { place, deleted: false }))
+        let floor = Floor { place: watches::source(case, &op.key, told)?, deleted: false };
+        Some(Sight { key: &op.key, floor, at: told.at, is_look: true })
     });
     of_operations.chain(of_watchers)
 }
 
 fn highest(case: &Case<'_>, client: ClientId, key: &str, before: Duration) -> Option<Floor> {
-    let of_key = sights(case, client, before).filter(|(of, _)| *of == key);
-    of_key.map(|(_, floor)| floor).max_by_key(|floor| floor.place)
+    let of_key = sights(case, client, before).filter(|sight| sight.key == key);
+    of_key.map(|sight| sight.floor).max_by_key(|floor| floor.place)
 }
 
 /// The last entry of a key whose version a client had seen before a moment. That it had the newest version deleted
 /// tells it no number.
 pub(super) fn floor(case: &Case<'_>, client: ClientId, key: &str, before: Duration) -> Option<usize> {
-    let of_key = sights(case, client, before).filter(|(of, floor)| *of == key && !floor.deleted);
-    of_key.map(|(_, floor)| floor.place).max()
+    let of_key = sights(case, client, before).filter(|sight| sight.key == key && !sight.floor.deleted);
+    of_key.map(|sight| sight.floor.place).max()
 }
 
 /// What a copy or a move showed of its source, and what a move did to it.

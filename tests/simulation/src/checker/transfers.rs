@@ -87,21 +87,27 @@ impl<'a> Judged<'a> {
             _ => false,
         };
         let own: Vec<_> = self.versions().map(|(place, ..)| place).collect();
-        let mut made = (0..end).filter(|place| is_it(*place) && (is_in_doubt || own.contains(place)));
+        let is_made = |place: &usize| is_it(*place) && (is_in_doubt || own.contains(place));
+        let made: Vec<_> = (0..end).filter(is_made).filter_map(|place| self.value(place)).collect();
         let is_source = |place: &usize| match self.case.log.get(*place).map(|entry| &entry.effect) {
             Some(Effect::Wrote { version, .. }) => *version == source,
             _ => false,
         };
-        let sources: Vec<_> = self.sources(end).filter(is_source).collect();
+        let is_copied =
+            |place: &usize| is_source(place) && self.value(*place).is_some_and(|value| made.contains(&value));
+        let copied: Vec<_> = self.sources(end).filter(is_copied).collect();
         let is_guarded = new == old + 1 && (self.transfer.overwrite || old == 0);
-        let held = |place: usize| sources.iter().any(|source| self.value(*source) == self.value(place));
-        if !is_guarded || !made.any(held) {
+        if !is_guarded || copied.is_empty() {
             let text = "no such copy of that version was committed";
             self.breach(found, Invariant::AcknowledgedWriteLost, text);
         }
-        let is_there = |place| self.case.timeline.holds(&self.transfer.from, place, Some(source));
-        let first = sources.first().copied();
-        if self.transfer.moves && self.moments(end).all(|place| is_there(place) == first) {
+        // A source that came meanwhile is there from its writing on. Where several with this number would do, one
+        // that is gone is enough.
+        let held = |place| self.case.timeline.holds(&self.transfer.from, place, Some(source));
+        let stays = |source: &usize| {
+            self.moments(end).filter(|place| place >= source).all(|place| held(place) == Some(*source))
+        };
+        if self.transfer.moves && copied.iter().all(stays) {
             self.breach(found, Invariant::MoveKept, "its source was there all the time");
         }
     }

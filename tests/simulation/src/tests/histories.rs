@@ -15,7 +15,7 @@ const OTHER: ClientId = ClientId(1);
 
 /// A log and a history that are told one event after another.
 pub(super) struct Story {
-    era: Era,
+    pub(super) era: Era,
     now: Duration,
     pub(super) log: Vec<Entry>,
     pub(super) history: History,

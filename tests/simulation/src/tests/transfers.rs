@@ -233,6 +233,20 @@ fn the_source_of_a_move_that_is_done_is_gone_whoever_deleted_it() {
 }
 
 #[test]
+fn a_source_that_came_during_the_move_and_stays_is_noticed() {
+    for (is_deleted, found) in [(true, vec![]), (false, vec![Invariant::MoveKept])] {
+        let (mut story, op) = story(moves());
+        story.source(2, "second");
+        story.wrote(Some(op), 1, value("second"));
+        if is_deleted {
+            story.delete_source(Some(op), 2);
+        }
+        story.end(op, done(2, 0));
+        assert_eq!(story.breaches(), found);
+    }
+}
+
+#[test]
 fn a_move_that_is_half_done_has_made_its_copy_and_left_its_source() {
     for (code, is_copied, is_deleted, found) in [
         ("STALE_READ", true, false, vec![]),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::histories::{KEY, ME, Story, failed};
 use crate::cluster::effect::Effect;
-use crate::cluster::moment;
+use crate::cluster::{Era, moment};
 use crate::history::{Invariant, Kind, OpId, Outcome, Told};
 
 const EVERY: Duration = Duration::from_millis(10);
@@ -22,6 +22,17 @@ impl Story {
         let created = self.log[entry].at;
         let (asked, at, length) = (self.tick(), self.tick(), self.log.len());
         self.history.told.push(Told { op, version, created, asked, at, length });
+    }
+
+    /// The watcher's request for a look at the key goes out.
+    fn asks(&mut self, op: OpId) {
+        let (send, at) = (self.history.send(Some(op), None, false, None), self.tick());
+        self.history.tell(send, |sent| (sent.asks, sent.at) = (format!("GET /v1/secret/metadata/{KEY}"), at));
+    }
+
+    fn read_anew(&mut self) {
+        let value = serde_json::json!({ "w": "anew" });
+        self.tell(ME, Kind::Read, Outcome::Read { version: 1, value });
     }
 
     fn gone(&mut self) {
@@ -117,6 +128,115 @@ fn what_is_told_is_no_older_than_what_the_client_has_seen_and_counts_as_seen() {
     story.told(op, 3);
     story.tell(ME, Kind::Read, read(2));
     assert_eq!(story.breaches(), [Invariant::StaleRead]);
+}
+
+/// A key with versions 1 and 2, of which the client reads the second or not, and which is then made anew, with version 1
+/// as entry 4.
+fn anew(is_seen: bool, era: Era) -> Story {
+    let mut story = Story::new();
+    story.era = era;
+    story.foreign(1);
+    story.foreign(2);
+    if is_seen {
+        story.tell(ME, Kind::Read, second());
+    }
+    story.gone();
+    story.wrote(None, 1, serde_json::json!({ "w": "anew" }));
+    story
+}
+
+fn second() -> Outcome {
+    Outcome::Read { version: 2, value: serde_json::json!({ "w": "foreign-2" }) }
+}
+
+#[test]
+fn a_former_life_is_not_told_after_the_client_has_read_the_new_one() {
+    // Without an index, a version that is higher than all that it has seen looks like one more of the new life.
+    for (is_seen, era, found) in [
+        (true, Era::Indexed, vec![Invariant::StaleRead]),
+        (false, Era::Indexed, vec![Invariant::StaleRead]),
+        (true, Era::Silent, vec![Invariant::StaleRead]),
+        (false, Era::Silent, vec![]),
+    ] {
+        let mut story = anew(is_seen, era);
+        story.read_anew();
+        let op = story.watch();
+        story.told(op, 2);
+        assert_eq!(story.breaches(), found, "{is_seen} {era:?}");
+    }
+    // The same number of another time it can tell in any case.
+    let mut story = anew(false, Era::Silent);
+    story.read_anew();
+    let op = story.watch();
+    story.told(op, 1);
+    assert_eq!(story.breaches(), [Invariant::StaleRead]);
+}
+
+#[test]
+fn a_former_life_is_not_read_after_the_new_one_unless_it_looks_like_more_of_that() {
+    for (is_seen, era, found) in [
+        (true, Era::Silent, vec![Invariant::StaleRead]),
+        (false, Era::Silent, vec![]),
+        (false, Era::Indexed, vec![Invariant::BehindIndex]),
+    ] {
+        let mut story = anew(is_seen, era);
+        story.read_anew();
+        story.tell(ME, Kind::Read, second());
+        assert_eq!(story.breaches(), found, "{is_seen} {era:?}");
+    }
+    // Who took it for that goes on to.
+    let mut story = anew(false, Era::Silent);
+    story.read_anew();
+    story.tell(ME, Kind::Read, second());
+    story.tell(ME, Kind::Read, second());
+    assert_eq!(story.breaches(), []);
+    // And who only wrote the new life has not seen that the former one is over.
+    let mut story = anew(true, Era::Silent);
+    let op = story.begin(ME, Kind::Put { cas: None });
+    let value = serde_json::json!({ "w": format!("op-{}", op.0) });
+    story.wrote(Some(op), 2, value);
+    story.end(op, Outcome::Written { version: 2 });
+    story.tell(ME, Kind::Read, second());
+    assert_eq!(story.breaches(), []);
+}
+
+#[test]
+fn a_watcher_that_polls_without_end_is_noticed() {
+    let (mut story, op) = story();
+    story.told(op, 3);
+    (0..20).for_each(|_| story.asks(op));
+    assert_eq!(story.breaches(), []);
+    (0..10_000).for_each(|_| story.asks(op));
+    story.end(op, Outcome::Done);
+    assert_eq!(story.breaches(), [Invariant::TooManyLooks]);
+}
+
+#[test]
+fn when_all_is_at_rest_those_who_watch_a_key_share_one_look() {
+    for (is_rest, shares, found) in
+        [(true, true, vec![]), (true, false, vec![Invariant::TooManyLooks]), (false, false, vec![])]
+    {
+        let (mut story, first) = story();
+        let second = story.watch();
+        let read = story.begin(crate::history::ClientId(1), Kind::LookupSelf);
+        story.history.operations[read.0].fresh = is_rest.then_some(0);
+        story.end(read, failed("AUTHENTICATION_FAILED"));
+        for _ in 0..3 {
+            story.asks(first);
+            if !shares {
+                story.asks(second);
+            }
+            story.pass(EVERY);
+        }
+        assert_eq!(story.breaches(), found, "{is_rest} {shares}");
+        // Who goes away while it looks leaves its look to another.
+        if shares {
+            story.asks(first);
+            story.end(first, failed("AUTHENTICATION_FAILED"));
+            story.asks(second);
+            assert_eq!(story.breaches(), found, "taken over");
+        }
+    }
 }
 
 #[test]
