@@ -50,7 +50,7 @@ mod credential;
 mod lookup;
 mod options;
 mod origin;
-mod parse;
+pub mod parse;
 mod warning;
 
 use std::fmt;

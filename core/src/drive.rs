@@ -242,7 +242,16 @@ pub(crate) async fn drive<H: Host>(host: &H, shared: &Shared, exchange: &mut Exc
 }
 
 /// The work's result, or none where the limit came first; the work is dropped then.
-pub(crate) async fn within<H: Host, T>(host: &H, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+///
+/// ```
+/// use std::time::Duration;
+/// use baokit_core::{Host, http::{Failure, Request, Response}, within};
+///
+/// async fn hurry<H: Host>(host: &H, request: Request) -> Option<Result<Response, Failure>> {
+///     within(host, Duration::from_secs(5), host.send(request)).await
+/// }
+/// ```
+pub async fn within<H: Host, T>(host: &H, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     let mut limit = pin!(host.sleep(limit));
     poll_fn(|context| match work.as_mut().poll(context) {

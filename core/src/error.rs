@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 /// The result of everything in baokit that can fail.
 ///
@@ -271,13 +272,14 @@ struct Inner {
     reason: Option<Cow<'static, str>>,
     node: Option<String>,
     tries: u32,
+    retry_after: Option<Duration>,
 }
 
 impl Error {
     /// An error of this code that says nothing else yet.
     #[must_use]
     pub fn new(code: Code) -> Self {
-        Self(Box::new(Inner { code, subject: None, reason: None, node: None, tries: 0 }))
+        Self(Box::new(Inner { code, subject: None, reason: None, node: None, tries: 0, retry_after: None }))
     }
 
     /// Names the key, path or host at fault. Never pass a value or a token.
@@ -299,6 +301,12 @@ impl Error {
     pub fn at(mut self, node: impl Into<String>, tries: u32) -> Self {
         self.0.node = Some(node.into());
         self.0.tries = tries;
+        self
+    }
+
+    /// Says when the same request may succeed, where the server has said so.
+    pub(crate) fn after(mut self, time: Option<Duration>) -> Self {
+        self.0.retry_after = time;
         self
     }
 
@@ -334,6 +342,13 @@ impl Error {
         self.0.tries
     }
 
+    /// When the same call may succeed, where the server has said so: its `Retry-After`, of a quota say, in whole
+    /// seconds. The client has waited for it as long as its deadline let it.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
     /// Whether the same call may succeed later; see [`Code::is_retryable`].
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -343,7 +358,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { code, subject, reason, node, tries } = &*self.0;
+        let Inner { code, subject, reason, node, tries, .. } = &*self.0;
         write!(f, "{code}: ")?;
         if let Some(subject) = subject {
             write!(f, "{subject}")?;

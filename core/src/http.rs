@@ -236,6 +236,46 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request to an address of its own, a PDP say: one that OpenBao's rules of retry have nothing to do with.
+    ///
+    /// `target` is path and query, escaped as they go onto the wire.
+    ///
+    /// ```
+    /// use baokit_core::{config::Origin, http::{Method, Request}};
+    ///
+    /// # fn main() -> baokit_core::Result<()> {
+    /// let request = Request::new(Method::Get, Origin::parse("https://issuer.example")?, "/jwks.json")
+    ///     .with_header("accept", "application/json");
+    /// assert_eq!(request.url(), "https://issuer.example:443/jwks.json");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn new(method: Method, node: Origin, target: impl Into<Arc<str>>) -> Self {
+        Self { method, node, target: target.into(), headers: Vec::new(), body: None, transfer: None, closes: false }
+    }
+
+    /// The same with one header more, which may be shown. Its name is in lower case.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push(Header::plain(name, value));
+        self
+    }
+
+    /// The same with one header more, which is never shown: `authorization`, say.
+    #[must_use]
+    pub fn with_secret_header(mut self, name: &'static str, value: SecretString) -> Self {
+        self.headers.push(Header::secret(name, Arc::new(value)));
+        self
+    }
+
+    /// The same with a body.
+    #[must_use]
+    pub fn with_body(mut self, bytes: Zeroizing<Vec<u8>>) -> Self {
+        self.body = Some(Body::new(bytes));
+        self
+    }
+
     /// The method.
     #[must_use]
     pub fn method(&self) -> Method {
@@ -342,7 +382,9 @@ impl Response {
         self.status
     }
 
-    pub(crate) fn content_type(&self) -> Option<&str> {
+    /// The header `content-type`, where there is one.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
         self.content_type.as_deref()
     }
 
@@ -350,7 +392,9 @@ impl Response {
         self.location.as_deref()
     }
 
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
+    /// The header `retry-after`, where it says seconds.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
@@ -359,7 +403,9 @@ impl Response {
         self.index.as_deref()
     }
 
-    pub(crate) fn body(&self) -> &[u8] {
+    /// The body; it may hold a secret.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
         &self.body
     }
 }

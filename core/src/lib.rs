@@ -62,7 +62,7 @@ pub use call::kv2::list::Entry;
 pub use call::kv2::{Version, Versions, Written};
 pub use call::metadata::{Metadata, MetadataChange};
 pub use config::Settings;
-pub use drive::{Host, Notice};
+pub use drive::{Host, Notice, within};
 pub use error::{Code, Error, Family, Result};
 pub use operation::sys::{Reply, Sys};
 pub use operation::{

@@ -91,6 +91,12 @@ impl<H: Host> Client<H> {
         &self.settings
     }
 
+    /// The host that the client does its input and output by.
+    #[must_use]
+    pub fn host(&self) -> &H {
+        &self.host
+    }
+
     /// Wipes the token, the credential and what is cached. Later operations fail with [`Code::ClientClosed`].
     ///
     /// Nothing more is sent for those under way: one whose answer arrives still gets it, the others

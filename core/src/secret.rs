@@ -47,7 +47,8 @@ impl SecretValue {
             .ok_or_else(|| Error::new(Code::WrongType).because(format!("the value is {}, not a string", kind(&self.0))))
     }
 
-    pub(crate) fn expose_mut(&mut self) -> &mut Value {
+    /// The value itself, to be changed. What is taken out of it is no longer wiped.
+    pub fn expose_mut(&mut self) -> &mut Value {
         &mut self.0
     }
 

@@ -254,6 +254,21 @@ impl<'a> ParseOptions<'a> {
         Ok(uri)
     }
 
+    /// Parses a pointer, or else a secret URI: what names one credential.
+    ///
+    /// # Errors
+    /// Those of [`SecretPointer::parse`] or of [`ParseOptions::parse`]; a pointer has no mount, so that one given
+    /// beside it is [`Code::AmbiguousMount`].
+    pub fn parse_ref(&self, text: &str) -> Result<SecretRef> {
+        match (pointer::pointer(text), self.mount) {
+            (None, _) => self.parse(text).map(SecretRef::Uri),
+            (Some(pointer), None) => pointer.map(SecretRef::Pointer),
+            (Some(_), Some(mount)) => {
+                Err(Error::new(Code::AmbiguousMount).about(format!("mount \"{}\"", shown(mount))))
+            }
+        }
+    }
+
     /// Parses a prefix: what a list, a search or a policy names.
     ///
     /// # Errors

@@ -369,7 +369,7 @@ fn retry_after_is_honoured_and_one_beyond_the_deadline_ends_the_call() {
     let world = World::new(move |_| throttled("60"));
     let error = world.run(world.client(World::settings(1)).read(URI)).unwrap_err();
     assert_eq!((error.code(), world.seen().len()), (Code::RateLimited, 1));
-    assert!(world.elapsed() < SECOND);
+    assert_eq!((error.retry_after(), world.elapsed() < SECOND), (Some(60 * SECOND), true));
 
     let world = World::new(|_| retry_after(errors(503, "Vault is sealed"), "60"));
     let error = world.run(world.client(World::settings(1)).read(URI)).unwrap_err();

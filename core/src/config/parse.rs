@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Reads `true`/`false`, `1`/`0`, `yes`/`no`, `on`/`off`, in any case.
-pub(super) fn boolean(text: &str) -> Result<bool, &'static str> {
+pub fn boolean(text: &str) -> Result<bool, &'static str> {
     const TRUE: [&str; 4] = ["true", "1", "yes", "on"];
     const FALSE: [&str; 4] = ["false", "0", "no", "off"];
     let among = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
@@ -15,13 +15,13 @@ pub(super) fn boolean(text: &str) -> Result<bool, &'static str> {
 }
 
 /// Reads a whole number: decimal digits without sign or leading zeros.
-pub(super) fn whole(text: &str) -> Result<usize, &'static str> {
+pub fn whole(text: &str) -> Result<usize, &'static str> {
     let number = if is_whole(text) { text.parse().ok() } else { None };
     number.ok_or("a whole number is written in decimal digits, without sign, blanks or leading zeros")
 }
 
 /// Reads seconds: a whole number, or one with up to nine decimals.
-pub(super) fn seconds(text: &str) -> Result<Duration, &'static str> {
+pub fn seconds(text: &str) -> Result<Duration, &'static str> {
     const REASON: &str = "seconds are a decimal number such as 30 or 2.5, without sign, unit, blanks or leading zeros";
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
     let legal = is_whole(whole) && (1..=9).contains(&decimals.len()) && is_digits(decimals);
@@ -31,7 +31,7 @@ pub(super) fn seconds(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Splits a comma-separated list; blanks around an entry do not count, an empty entry is refused.
-pub(super) fn list(text: &str) -> Result<Vec<&str>, &'static str> {
+pub fn list(text: &str) -> Result<Vec<&str>, &'static str> {
     let entries: Vec<_> = text.split(',').map(|entry| entry.trim_matches([' ', '\t'])).collect();
     if entries.contains(&"") {
         return Err("an empty entry in the list: a comma too many, or nothing but blanks");

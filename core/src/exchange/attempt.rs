@@ -451,7 +451,10 @@ impl Attempt {
         let (executed, error, throttled, stop) = match verdict {
             Verdict::Again(executed, error) | Verdict::Down(executed, error) => (executed, error, None, false),
             // A node that says when to come back is asked then.
-            Verdict::Throttled(executed, error, wish) => (executed, error, Some(wish), false),
+            Verdict::Throttled(executed, error) => {
+                let wish = error.retry_after();
+                (executed, error, Some(wish), false)
+            }
             Verdict::Stop(executed, error) => (executed, error, None, true),
             Verdict::Final(_) | Verdict::TokenDead(_) | Verdict::Redirect => {
                 (Executed::Maybe, Error::new(Code::Internal).because("a verdict that is no trouble"), None, true)

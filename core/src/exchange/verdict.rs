@@ -1,8 +1,6 @@
 //! What one answer, or the lack of one, means for the call. The only list of statuses that are
 //! acted on before a call reads its answer.
 
-use std::time::Duration;
-
 use crate::call::answer::Said;
 use crate::call::{Bearer, Spec};
 use crate::error::{Code, Error};
@@ -28,7 +26,7 @@ pub(super) enum Verdict {
     /// Nor does it serve any other at the moment, by itself or by the leader behind it.
     Down(Executed, Error),
     /// The node serves it later.
-    Throttled(Executed, Error, Option<Duration>),
+    Throttled(Executed, Error),
     /// No try at any node will go better.
     Stop(Executed, Error),
 }
@@ -54,8 +52,10 @@ pub(super) fn of_response(spec: &Spec, response: &Response) -> Verdict {
         (500, Code::RequestRejected) => Verdict::Final(Some(said)),
         // What Vault's standbys of other kinds say of themselves.
         (472 | 473, _) => Verdict::Down(executed, Error::new(Code::NoLeader).because(format!("a status {status}"))),
-        (429, _) => Verdict::Throttled(executed, error, response.retry_after()),
-        (503, _) if response.retry_after().is_some() => Verdict::Throttled(executed, error, response.retry_after()),
+        (429, _) => Verdict::Throttled(executed, error.after(response.retry_after())),
+        (503, _) if response.retry_after().is_some() => {
+            Verdict::Throttled(executed, error.after(response.retry_after()))
+        }
         // Of a proxy that has no node behind it.
         (502..=504, _) => Verdict::Down(executed, error),
         (412 | 500, _) => again(executed, error),

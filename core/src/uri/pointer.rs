@@ -4,7 +4,7 @@
 //! following links; `db:credentials:<uuid>` is a row that the host's own strategy finds. core only
 //! validates the text: names are one plain segment, so that no pointer leads out of its folder.
 
-use super::{SecretUri, shown};
+use super::{ParseOptions, SecretUri, shown};
 use crate::error::{Code, Error, Result};
 
 /// Longest store or name, in bytes: what file systems allow.
@@ -121,11 +121,7 @@ impl SecretRef {
     /// # Errors
     /// Those of [`SecretPointer::parse`] or of [`SecretUri::parse`].
     pub fn parse(text: &str) -> Result<Self> {
-        let pointed = strip_word(text, FILE).or_else(|| strip_word(text, DB));
-        match pointed {
-            Some(rest) if !rest.starts_with("//") => SecretPointer::parse(text).map(Self::Pointer),
-            _ => SecretUri::parse(text).map(Self::Uri),
-        }
+        ParseOptions::new().parse_ref(text)
     }
 
     /// The canonical text.
@@ -139,6 +135,12 @@ impl SecretRef {
 }
 
 /// Strips a first word that may be in any case.
+/// Parses what begins with `file:` or `db:` and has no `://` there; none for anything else.
+pub(super) fn pointer(text: &str) -> Option<Result<SecretPointer>> {
+    let rest = strip_word(text, FILE).or_else(|| strip_word(text, DB))?;
+    if rest.starts_with("//") { None } else { Some(SecretPointer::parse(text)) }
+}
+
 fn strip_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let (head, rest) = text.split_at_checked(word.len())?;
     head.eq_ignore_ascii_case(word).then_some(rest)
