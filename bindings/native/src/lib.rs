@@ -53,6 +53,42 @@
 //! | dynamic secrets and their leases, and any other request | [`Client::request`], [`Reply`]; [`Sys::renew_lease`], [`Sys::revoke_lease`], [`Sys::lookup_lease`] |
 //! | an operator's calls: seal, Raft, mounts, policies, AppRole, wrapping | [`Client::sys`], [`Sys`], [`sys`] |
 //!
+//! # Enforcement and the Secrets API
+//!
+//! With the feature `service`, an [`Enforcer`] stands between callers and the secrets: tenant, token, scope and a PDP
+//! are asked before each operation, and every decision is on record. With `axum`, [`axum::router`] serves it as the
+//! Secrets API; the program `examples/secrets-api` is that with TLS and limits.
+//!
+#![cfg_attr(feature = "axum", doc = "```")]
+#![cfg_attr(not(feature = "axum"), doc = "```ignore")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = baokit_devserver::DevServer::start().await?;
+//! # let client = baokit::Client::builder().url(server.url()).token("root").allowed_mounts(["secret"]).build()?;
+//! # client.write("openbao+kv2://secret/app/api#token", "value").await?;
+//! # let settings = baokit::service::Settings::from_lookup(|_| None)?;
+//! let enforcer = baokit::Enforcer::builder(client, settings).build()?; // or Enforcer::from_env(client)?
+//! let mut caller = baokit::Caller::anonymous(); // as the host has authenticated it
+//! caller.subject = Some("billing".to_owned());
+//! let token = enforcer.get_credentials("openbao+kv2://secret/app/api#token", &caller).await?;
+//! assert_eq!(token.expose_str()?, "value");
+//! println!("{}", enforcer.audit().metrics().render());
+//! # #[cfg(feature = "axum")]
+//! let app = axum::Router::new().merge(baokit::axum::router(baokit::SecretsApi::new(enforcer)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | what | where |
+//! |---|---|
+//! | settings | `Enforcer::from_env`, or `Enforcer::builder` with [`service::Settings`]; all keys in [`baokit_service::settings`] |
+//! | checked operations | `Enforcer::get_credentials`, `Enforcer::run` with a [`service::Operation`] |
+//! | the audit as lines of JSON, or as events of `tracing` | [`service::JsonLines`], [`service::TracingSink`], [`service::EnforcerBuilder::sink`] |
+//! | grants and used proofs that processes share | [`service::EnforcerBuilder::shared_store`], `SECRETS_STORE` |
+//! | secrets in files, and in a development's YAML | [`service::FileStrategy`], [`service::YamlStrategy`] |
+//! | other providers | [`service::EnforcerBuilder::provider`] |
+//! | end points of the Secrets API | [`service::api`] |
+//!
 //! # Errors
 //!
 //! Each method names the codes that are its own. Besides, every request may end with one of these:
@@ -85,6 +121,11 @@
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
 compile_error!("baokit needs one of its features `ring` and `aws-lc-rs`, for TLS");
 
+#[cfg(feature = "axum")]
+pub mod axum;
+#[cfg(feature = "service")]
+pub mod service;
+
 mod builder;
 mod client;
 mod host;
@@ -114,4 +155,6 @@ pub use client::{Client, Sys};
 pub use host::NativeHost;
 pub use kv2::{Kv2, Patch, Read, Subkeys, Write, WriteMetadata};
 pub use pages::Pages;
+#[cfg(feature = "service")]
+pub use service::{Caller, Enforcer, SecretsApi};
 pub use watch::Watch;

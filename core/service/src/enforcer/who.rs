@@ -1,0 +1,114 @@
+//! Who asks, as far as it is known by now: identified once, however many operations one request has.
+
+use baokit_core::Host;
+
+use crate::bearer::{Bearer, Presented, UsedProof};
+use crate::caller::{Caller, Context};
+use crate::error::{Error, Result};
+use crate::policy::{Store, replay};
+use crate::settings::Settings;
+
+/// Who asks.
+pub struct Who<'a> {
+    state: State<'a>,
+    context: Context,
+    /// Stands for a caller of whom nothing is known yet.
+    nobody: Caller,
+}
+
+enum State<'a> {
+    /// Shown and not yet looked at.
+    Presented(Presented<'a>),
+    /// Verified; its proof, and its token where that may be used once, are not used yet.
+    Verified(Caller, Option<UsedProof>),
+    /// Nothing stands between it and the policies.
+    Admitted(Caller),
+    Refused(Error),
+}
+
+impl<'a> Who<'a> {
+    /// A caller that the host has authenticated itself.
+    #[must_use]
+    pub fn known(caller: Caller) -> Self {
+        Self { context: caller.context.clone(), state: State::Admitted(caller), nobody: Caller::anonymous() }
+    }
+
+    /// Whoever shows this.
+    #[must_use]
+    pub fn presented(presented: Presented<'a>, context: Context) -> Self {
+        Self { context, state: State::Presented(presented), nobody: Caller::anonymous() }
+    }
+
+    /// What is known of the caller by now.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        match &self.state {
+            State::Verified(caller, _) | State::Admitted(caller) => caller,
+            State::Presented(_) | State::Refused(_) => &self.nobody,
+        }
+    }
+
+    /// What ties the request to others.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Why whoever asks was refused, whatever it asks for.
+    pub(crate) fn refusal(&self) -> Option<&Error> {
+        match &self.state {
+            State::Refused(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Verifies what was shown, once.
+    pub(super) async fn identify<H: Host>(&mut self, bearer: &Bearer, host: &H) -> Result<Caller> {
+        if let State::Presented(presented) = &self.state {
+            self.state = match bearer.authenticate(host, presented).await {
+                Ok(authenticated) => {
+                    let mut caller = authenticated.caller;
+                    caller.context = self.context.clone();
+                    State::Verified(caller, authenticated.proof)
+                }
+                Err(error) => State::Refused(error),
+            };
+        }
+        match &self.state {
+            State::Refused(error) => Err(error.clone()),
+            _ => Ok(self.caller().clone()),
+        }
+    }
+
+    /// Uses up the proof, and the token where it may be used once; once, too.
+    pub(super) async fn admit_once<H: Host, S: Store>(
+        &mut self,
+        settings: &Settings,
+        store: &S,
+        host: &H,
+    ) -> Result<()> {
+        if let State::Verified(caller, proof) = &self.state {
+            self.state = match use_up(settings, store, caller, proof.as_ref(), host).await {
+                Ok(()) => State::Admitted(caller.clone()),
+                Err(error) => State::Refused(error),
+            };
+        }
+        match &self.state {
+            State::Refused(error) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn use_up<H: Host, S: Store>(
+    settings: &Settings,
+    store: &S,
+    caller: &Caller,
+    proof: Option<&UsedProof>,
+    host: &H,
+) -> Result<()> {
+    if let Some(proof) = proof {
+        replay::check_proof(store, &proof.jkt, &proof.jti, proof.until, host.now()).await?;
+    }
+    replay::check_token(store, settings, caller, host.now()).await
+}
