@@ -1,16 +1,18 @@
-"""The five lines of README.md stand in files that are run, or in Swift's case generated for, line by line."""
+"""The lines of README.md stand in files that are run, or in Swift's case generated for, line by line."""
 
 import re
 
 from children import ROOT
 
-# Where each language's lines are run. Nothing here runs Swift.
+TASTE, ENFORCEMENT = "A taste", "Nobody reaches a secret without a yes"
+# Where the lines of a section and a language are run. Nothing here runs Swift.
 FILES = {
-    "rust": "bindings/native/tests/environment.rs",
-    "python": "python/README.md",
-    "ts": "wasm/tests/node.test.mjs",
-    "kotlin": "bindings/uniffi/kotlin-tests/src/test/kotlin/QuickstartTest.kt",
-    "swift": "bindings/uniffi/README.md",
+    (TASTE, "rust"): "bindings/native/tests/environment.rs",
+    (TASTE, "python"): "python/README.md",
+    (TASTE, "ts"): "wasm/tests/node.test.mjs",
+    (TASTE, "kotlin"): "bindings/uniffi/kotlin-tests/src/test/kotlin/QuickstartTest.kt",
+    (TASTE, "swift"): "bindings/uniffi/README.md",
+    (ENFORCEMENT, "rust"): "bindings/native/tests/service_environment.rs",
 }
 
 
@@ -18,12 +20,14 @@ def differences():
     """What README.md shows and its file does not hold, as text; empty where all is well."""
     readme = (ROOT / "README.md").read_text()
     faults = []
-    for language, file in FILES.items():
-        block = re.search(rf"^## A taste$.*?^```{language}\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    for (section, language), file in FILES.items():
+        # Up to the next section, so that a block that went missing is not found further down.
+        text = re.search(rf"^## {section}$(.*?)(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL)
+        block = text and re.search(rf"^```{language}\n(.*?)^```", text[1], re.MULTILINE | re.DOTALL)
         shown = _lines(block[1]) if block else []
         held = _lines((ROOT / file).read_text())
         if not shown or not any(held[i:i + len(shown)] == shown for i in range(len(held))):
-            faults.append(f"the lines for {language} are not in {file}")
+            faults.append(f"the lines for {language} in \"{section}\" are not in {file}")
     return "; ".join(faults)
 
 

@@ -5,6 +5,7 @@ Tools from crates go into tests/.tools, which git ignores, in the versions that 
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,26 @@ def crate(name):
     if not (program.exists() and f'"{name} {version} ' in installed.read_text()):
         print(f"{name} {version} is missing: a minute or two", flush=True)
         _install(["cargo", "install", "--locked", "--root", FOLDER, f"{name}@{version}"])
+    return program
+
+
+def cerbos():
+    """The program of Cerbos, a PDP, in the version and with the hash of its lock file."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise CannotRun("Cerbos is pinned for Linux on x86_64 alone")
+    # npm comes with Node, but not in Debian.
+    system_package("npm", "npm")
+    place, pinned = FOLDER / "cerbos", ROOT / "tests" / "pdp" / "cerbos"
+    program = place / "node_modules" / "@cerbos" / "cerbos-linux-x64" / "cerbos-linux-x64"
+    lock = pinned / "package-lock.json"
+    done = place / "done.json"
+    if not (program.exists() and done.exists() and done.read_text() == lock.read_text()):
+        place.mkdir(parents=True, exist_ok=True)
+        (FOLDER / ".gitignore").write_text("*\n")
+        for file in (pinned / "package.json", lock):
+            shutil.copy(file, place)
+        _install(["npm", "ci", "--prefix", place, "--ignore-scripts", "--no-audit", "--no-fund"])
+        shutil.copy(lock, done)
     return program
 
 

@@ -7,8 +7,11 @@
 
 use std::hint::black_box;
 
+use baokit_bench::service::{Door, Permitted};
 use baokit_bench::{Cached, ESCAPED, LONG, PINNED, TYPICAL, WHOLE, Warm};
 use baokit_core::{Result, Secret, SecretUri};
+use baokit_service::bearer::Authenticated;
+use baokit_service::{Permit, Result as Answer};
 use gungraun::{Dhat, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 
 /// Parses once before it counts: the first allocation of a size costs whatever the allocator's
@@ -64,9 +67,47 @@ fn cached_text((client, text, uri): (Cached, String, SecretUri)) -> (Cached, Str
     (client, text, uri, secret)
 }
 
+/// A service that has permitted the typical read before.
+fn permitted() -> Permitted {
+    let service = Permitted::new(TYPICAL);
+    drop((service.known(TYPICAL), service.shown(TYPICAL)));
+    service
+}
+
+#[library_benchmark]
+#[bench::known(setup = permitted)]
+fn enforce(service: Permitted) -> (Permitted, (Answer<Permit>, String)) {
+    let permit = black_box(service.known(black_box(TYPICAL)));
+    (service, permit)
+}
+
+#[library_benchmark]
+#[bench::shown(setup = permitted)]
+fn enforce_token(service: Permitted) -> (Permitted, (Answer<Permit>, String)) {
+    let permit = black_box(service.shown(black_box(TYPICAL)));
+    (service, permit)
+}
+
+#[library_benchmark]
+#[bench::cached(args = ("ES256"), setup = Door::new)]
+fn token(door: Door) -> (Door, Answer<Authenticated>) {
+    let caller = black_box(door.cached());
+    (door, caller)
+}
+
+#[library_benchmark]
+#[bench::es256(args = ("ES256"), setup = Door::new)]
+#[bench::rs256(args = ("RS256"), setup = Door::new)]
+#[bench::eddsa(args = ("EdDSA"), setup = Door::new)]
+fn new_token(door: Door) -> (Door, Answer<Authenticated>) {
+    let caller = black_box(door.first());
+    (door, caller)
+}
+
 library_benchmark_group!(name = core; benchmarks = parse, read, cached_parsed, cached_text);
+library_benchmark_group!(name = service; benchmarks = enforce, enforce_token, token, new_token);
 
 main!(
     config = LibraryBenchmarkConfig::default().tool(Dhat::default());
-    library_benchmark_groups = core
+    library_benchmark_groups = core, service
 );

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use baokit_bench::service::{Door, Permitted};
 use baokit_bench::{ESCAPED, LONG, PINNED, TYPICAL, WHOLE, Warm};
 use baokit_core::{Result, Secret, SecretUri};
 use divan::{Bencher, black_box};
@@ -32,4 +33,29 @@ fn parse(case: Case) -> Result<SecretUri> {
 fn read(bencher: Bencher, case: Case) {
     let client = Warm::new();
     bencher.with_inputs(|| client.load()).bench_local_values(|()| -> Result<Secret> { client.read(black_box(case.1)) });
+}
+
+/// From the text of a URI to the permit by a grant, and the reference for the record: for a caller whom the host knows.
+#[divan::bench(sample_size = 1000)]
+fn enforce_known(bencher: Bencher) {
+    let service = Permitted::new(TYPICAL);
+    bencher.bench_local(|| service.known(black_box(TYPICAL)));
+}
+
+/// The same for a token that is shown once more.
+#[divan::bench(sample_size = 1000)]
+fn enforce_shown(bencher: Bencher) {
+    let service = Permitted::new(TYPICAL);
+    bencher.bench_local(|| service.shown(black_box(TYPICAL)));
+}
+
+#[divan::bench(sample_size = 100, args = ["ES256", "RS256", "EdDSA"])]
+fn token_cached(bencher: Bencher, algorithm: &str) {
+    let door = Door::new(algorithm);
+    bencher.bench_local(|| door.cached());
+}
+
+#[divan::bench(sample_count = 50, sample_size = 1, args = ["ES256", "RS256", "EdDSA"])]
+fn token_new(bencher: Bencher, algorithm: &str) {
+    bencher.with_inputs(|| Door::new(algorithm)).bench_local_values(|door| (door.first(), door).0);
 }

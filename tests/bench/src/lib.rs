@@ -3,6 +3,15 @@
 //! The figures are of core alone, so the host does as little as a host can: its answer lies ready,
 //! its clock stands still, and no future ever waits.
 
+#[cfg(not(target_family = "wasm"))]
+pub mod service;
+
+/// Keys and the tokens that they sign: those of the service's own tests.
+#[allow(missing_docs, reason = "it is a part of another crate's tests")]
+#[cfg(not(target_family = "wasm"))]
+#[path = "../../../core/service/tests/bearer/keys.rs"]
+pub mod keys;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, pending};
