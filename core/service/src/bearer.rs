@@ -210,7 +210,8 @@ impl Bearer {
         }
         let signer = self.signer(&jws, kid, &set)?;
         let mut claims = Claims::read(&jws, self.issuer.as_deref())?;
-        claims.caller.token_hash = Some(hash);
+        // Not of the whole: whoever has a signature of ECDSA can write it in another way.
+        claims.caller.token_hash = Some(Sha256::digest(jws.signed()).into());
         let claims = Arc::new(claims);
         let verified =
             Verified { claims: claims.clone(), thumbprint: signer.thumbprint.as_str().into(), bytes: token.len() };
