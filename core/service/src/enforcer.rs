@@ -8,6 +8,7 @@
 //! made up. Each operation ends with one event, however it ended.
 
 mod provider;
+mod readiness;
 mod record;
 mod who;
 
@@ -19,6 +20,7 @@ use baokit_core::uri::Provider;
 use baokit_core::{Client, Code as CoreCode, Error as CoreError, Host, SecretValue};
 
 use self::provider::Mounts;
+use self::readiness::Readiness;
 use self::record::{Ending, Unfinished, kind_of, named};
 pub use self::who::Who;
 use crate::audit::{Audit, Effect, Kind, KvVersion, Metrics, Sink};
@@ -42,6 +44,7 @@ pub struct Enforcer<H, S = MemoryStore> {
     outward: H,
     gate: Gate,
     mounts: Mounts,
+    readiness: Readiness,
     bearer: Bearer,
     pdp: Option<Pdp>,
     grants: Grants,
@@ -84,6 +87,7 @@ impl<H: Host, S: Store> Enforcer<H, S> {
             providers: Providers::default(),
             gate,
             mounts: Mounts::default(),
+            readiness: Readiness::default(),
             bearer: Bearer::new(&settings),
             pdp: settings.pdp.as_ref().map(Pdp::new),
             grants: Grants::new(&settings),
@@ -302,29 +306,13 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         self.conclude(&permit, Kind::Permit, Ending::default());
     }
 
-    /// Whether secrets can be reached: a node of each cluster is there, initialised and unsealed.
+    /// Whether secrets can be reached: a node of each cluster is there, initialised and unsealed. OpenBao is asked once
+    /// a second at most, and waited for two.
     ///
     /// # Errors
     /// That of the last node that was asked.
     pub async fn ready(&self) -> Result<()> {
-        for client in self.clients.values() {
-            let mut last = Ok(());
-            for node in client.settings().nodes() {
-                last = match client.sys().at(node.as_str())?.health().await {
-                    Ok(health) if health.initialized && !health.sealed => Ok(()),
-                    Ok(health) if health.initialized => {
-                        Err(CoreError::new(CoreCode::ServerSealed).about(node.to_string()))
-                    }
-                    Ok(_) => Err(CoreError::new(CoreCode::ServerNotInitialized).about(node.to_string())),
-                    Err(error) => Err(error),
-                };
-                if last.is_ok() {
-                    break;
-                }
-            }
-            last?;
-        }
-        Ok(())
+        self.readiness.of(&self.outward, self.clients.values().map(|client| &**client)).await
     }
 
     fn client_of(&self, resource: &Resource) -> Option<&Client<H>> {

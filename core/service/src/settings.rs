@@ -14,6 +14,7 @@
 //! | `GRANT_TTL_DEFAULT`, `GRANT_MAX_USES_DEFAULT` | of a permit that says neither | 300 s, up to a day; 1 use, up to 1,000,000 |
 //! | `NEGATIVE_CACHE_TTL_S` | how long a denial is remembered | 0 s, up to an hour |
 //! | `ANTI_REPLAY_TTL_S` | above 0, an access token's `jti` is single-use for that time | 0 s, up to a day |
+//! | `SECRETS_STORE` | where several processes share grants and used proofs: `openbao+kv2://mount/prefix`, read by the native host | none: in memory |
 //! | `AUDIT_SAMPLE_CACHE_HIT_N` | of permits by a grant, one in so many is put on record | 1, up to 1,000,000 |
 //! | `INBOUND_AUTH_MODE` | what an access token must be bound to; see [`InboundAuth`] | `bearer` |
 //! | `FORWARDED_CLIENT_CERT_HEADER`, `TRUSTED_PROXY_CIDRS` | the header with the client's certificate, and the proxies it is taken from | none |

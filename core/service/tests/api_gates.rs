@@ -282,8 +282,13 @@ fn the_probes_ask_for_no_token() {
     assert_eq!(service.ask(&Ask::get("/openapi.json")).ok()["openapi"], "3.1.0");
     service.state.borrow_mut().bao.seal();
     assert_eq!(service.ask(&Ask::get("/healthz")).status, 200, "the service itself runs");
+    service.forget();
+    assert_eq!(service.ask(&Ask::get("/readyz")).status, 200, "it was asked for a moment ago");
+    assert_eq!(service.asked(Party::Bao).len(), 0, "and so nobody can have OpenBao asked without end");
+    service.pass(1);
     assert_eq!(service.ask(&Ask::get("/readyz")).refusal(), (503, "SERVER_SEALED"));
     service.down(Party::Bao);
+    service.pass(1);
     assert_eq!(service.ask(&Ask::get("/readyz")).refusal(), (503, "SERVER_UNREACHABLE"));
 }
 
