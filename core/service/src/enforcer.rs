@@ -27,7 +27,7 @@ use crate::audit::{Audit, Effect, Kind, KvVersion, Metrics, Sink};
 use crate::bearer::Bearer;
 use crate::caller::Caller;
 use crate::error::{Code, Error, Result};
-use crate::kv2::{self, Stamp};
+use crate::kv2::{self, Behalf};
 use crate::operation::{Operation, Outcome};
 use crate::policy::{self, Basis, Binding, Grants, MemoryStore, Outcome as Decided, Pdp, Question, Store};
 use crate::providers::{AllowedFiles, Providers};
@@ -297,8 +297,8 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         }
         self.verify_mount(from, &read.resource).await?;
         self.verify_mount(to, &write.resource).await?;
-        let stamp = Stamp { subject: write.caller.subject(), wall };
-        kv2::transfer(from, &read.resource, &write.resource, overwrite, moves, stamp).await
+        let behalf = Behalf { caller: &write.caller, wall };
+        kv2::transfer(from, &read.resource, &write.resource, overwrite, moves, behalf).await
     }
 
     /// Puts on record that something was shown that no provider holds.

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use baokit_core::uri::SecretUri;
 use baokit_core::{
-    Client, Code as CoreCode, Error as CoreError, Host, Metadata, MetadataChange, ReadOptions, SecretValue, Version,
-    Versions,
+    Client, Code as CoreCode, Error as CoreError, Host, Metadata, MetadataChange, Partition, ReadOptions, SecretValue,
+    Version, Versions,
 };
 use serde_json::{Value, json};
 
 use crate::audit::rfc3339;
+use crate::caller::{Caller, SenderKey};
 use crate::error::{Code, Error, Result};
 use crate::operation::{Operation, Outcome, Window};
 use crate::policy::pdp::ResourceAttributes;
 use crate::providers::{Changed, Found, Listed, VersionEntry, VersionList};
+use crate::purpose::Purpose;
 use crate::resource::Resource;
 
 /// How many names a list looks at before it gives up counting.
@@ -25,9 +27,10 @@ const CREATED_BY: &str = "created_by";
 const CREATED_AT: &str = "created_at";
 const OWNER: &str = "owner";
 
-/// Who makes a secret, and when: what is stamped on it at its first write.
-pub(crate) struct Stamp<'a> {
-    pub subject: &'a str,
+/// On whose behalf something is done, and when: what is stamped on a secret at its first write, and for whom a read is
+/// kept where the client has a cache.
+pub(crate) struct Behalf<'a> {
+    pub caller: &'a Caller,
     pub wall: Duration,
 }
 
@@ -36,7 +39,7 @@ pub(crate) async fn carry_out<H: Host>(
     client: &Client<H>,
     resource: &Resource,
     operation: Operation,
-    stamp: &Stamp<'_>,
+    behalf: &Behalf<'_>,
 ) -> Result<Outcome> {
     if let Resource::Prefix(prefix) = resource {
         return match operation {
@@ -49,19 +52,19 @@ pub(crate) async fn carry_out<H: Host>(
     let text = uri.as_str();
     match operation {
         Operation::Read => {
-            let secret = client.read_uri(uri, ReadOptions::new()).await?;
+            let secret = client.read_uri(uri, behalf.reading(client)).await?;
             let version = secret.version();
             Ok(Outcome::Value(Found::new(secret.into_value()).with_version(version)))
         }
         Operation::Write(value) => {
             let value = of_fragment(uri, value)?;
-            stamp_first(client, uri, stamp).await?;
+            stamp_first(client, uri, behalf).await?;
             let change = client.write(text, value).await?;
             Ok(changed(change.old_version, change.new_version))
         }
         Operation::Rotate(value) => {
             let value = of_fragment(uri, value)?;
-            stamp_first(client, uri, stamp).await?;
+            stamp_first(client, uri, behalf).await?;
             let change = client.rotate(text, value).await?;
             Ok(changed(change.old_version, change.new_version))
         }
@@ -151,11 +154,11 @@ fn refuse_parts(uri: &SecretUri) -> Result<()> {
 /// Stamps a secret that was never written: the metadata first, which only the first of several writers can make.
 ///
 /// Where the token may not touch the metadata, the secret is written without a stamp.
-async fn stamp_first<H: Host>(client: &Client<H>, uri: &SecretUri, stamp: &Stamp<'_>) -> Result<()> {
+async fn stamp_first<H: Host>(client: &Client<H>, uri: &SecretUri, behalf: &Behalf<'_>) -> Result<()> {
     let stamped = match client.metadata(uri.whole().as_str()).await {
-        Ok(metadata) if metadata.versions().current_version() == 0 => stamp_there(client, uri, &metadata, stamp).await,
+        Ok(metadata) if metadata.versions().current_version() == 0 => stamp_there(client, uri, &metadata, behalf).await,
         Err(error) if error.code() == CoreCode::SecretNotFound => {
-            let change = stamp.change(&BTreeMap::new());
+            let change = behalf.change(&BTreeMap::new());
             client.kv2_write_metadata(uri.mount_wire(), uri.path_wire(), &change, Some(0)).await
         }
         result => result.map(drop),
@@ -171,20 +174,37 @@ async fn stamp_there<H: Host>(
     client: &Client<H>,
     uri: &SecretUri,
     metadata: &Metadata,
-    stamp: &Stamp<'_>,
+    behalf: &Behalf<'_>,
 ) -> baokit_core::Result<()> {
     let there = metadata.custom_metadata();
     if there.contains_key(CREATED_BY) {
         return Ok(());
     }
-    let (change, cas) = (stamp.change(there), metadata.versions().metadata_version());
+    let (change, cas) = (behalf.change(there), metadata.versions().metadata_version());
     client.kv2_patch_metadata(uri.mount_wire(), uri.path_wire(), &change, cas).await
 }
 
-impl Stamp<'_> {
+impl Behalf<'_> {
+    /// What is cached for one caller is never served to another, though both are permitted what they read.
+    fn reading<H: Host>(&self, client: &Client<H>) -> ReadOptions {
+        let (settings, options) = (client.settings(), ReadOptions::new());
+        if settings.cache().is_none() {
+            return options;
+        }
+        let Caller { issuer, subject, client_id, sender_key, .. } = self.caller;
+        // Each with its length, so that no part can be shifted into another.
+        let principal = [issuer, subject, client_id].map(|part| part.as_ref().map(|part| (part.len(), part)));
+        let sender_key = sender_key.as_ref().map(SenderKey::thumbprint);
+        let tenant = settings.tenant().tenant();
+        options.partition(Partition::new(tenant, &format!("{principal:?}"), Purpose::Execute.as_str(), sender_key))
+    }
+
     fn change(&self, there: &BTreeMap<String, String>) -> MetadataChange {
-        let marks =
-            [(CREATED_BY, self.subject.to_owned()), (CREATED_AT, rfc3339(self.wall)), (OWNER, self.subject.to_owned())];
+        let marks = [
+            (CREATED_BY, self.caller.subject().to_owned()),
+            (CREATED_AT, rfc3339(self.wall)),
+            (OWNER, self.caller.subject().to_owned()),
+        ];
         let missing = marks.into_iter().filter(|(key, _)| !there.contains_key(*key));
         missing.fold(MetadataChange::new(), |change, (key, value)| change.custom(key, value))
     }
@@ -198,7 +218,7 @@ pub(crate) async fn transfer<H: Host>(
     to: &Resource,
     overwrite: bool,
     moves: bool,
-    stamp: Stamp<'_>,
+    behalf: Behalf<'_>,
 ) -> Result<(u64, Outcome)> {
     let (from, to) = (from.uri()?.uri(), to.uri()?.uri());
     let copied = if moves {
@@ -210,7 +230,7 @@ pub(crate) async fn transfer<H: Host>(
         // It is stamped when it is made, since a source that is not there must leave nothing behind; and that it bears
         // no stamp does not unmake it.
         if let Ok(metadata) = client.metadata(to.as_str()).await {
-            let _ = stamp_there(client, to, &metadata, &stamp).await;
+            let _ = stamp_there(client, to, &metadata, &behalf).await;
         }
     }
     Ok((copied.source_version, changed(copied.old_version, copied.new_version)))

@@ -7,6 +7,7 @@ mod support;
 
 use std::future::{Future, ready};
 use std::sync::Arc;
+use std::time::Duration;
 
 use baokit_core::http::{Failure, FailureKind, Response};
 use baokit_core::{Client, Host, Now};
@@ -437,4 +438,26 @@ fn a_request_may_move_between_threads_on_a_host_that_has_them() {
     assert!(matches!(work.as_mut().poll(&mut context), std::task::Poll::Ready(answer) if answer.status == 200));
     let caller = Caller::anonymous();
     drop(is_send(api.enforcer().get_credentials(APP, &caller)));
+}
+
+#[test]
+fn what_is_cached_for_one_caller_is_not_served_to_another() {
+    use support::scenario::{Seen, World, json, secret};
+
+    let is_data = |seen: &Seen| seen.target.contains("/data/");
+    let world = World::new(move |seen| match is_data(seen) {
+        true => secret(1),
+        false => json(200, r#"{"data":{"type":"kv","options":{"version":"2"}}}"#),
+    });
+    let cache = baokit_core::config::CacheConfig::new(Duration::from_secs(60));
+    let client = Arc::new(world.client(support::client_settings(World::settings(1)).cache(cache)));
+    let enforcer = Enforcer::new(client, world.clone(), support::settings(OPEN));
+    let mut caller = Caller::anonymous();
+    for (subject, client_id, requests) in
+        [("alice", None, 1), ("alice", None, 1), ("bob", None, 2), ("alice", Some("cli"), 3), ("alice", None, 3)]
+    {
+        (caller.subject, caller.client_id) = (Some(subject.to_owned()), client_id.map(str::to_owned));
+        world.run(enforcer.get_credentials(APP, &caller)).unwrap();
+        assert_eq!(world.seen().iter().filter(|seen| is_data(seen)).count(), requests, "{subject} {client_id:?}");
+    }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{Enforcer, Permit};
 use crate::error::{Code, Error, Result};
-use crate::kv2::{self, Stamp};
+use crate::kv2::{self, Behalf};
 use crate::operation::{Operation, Outcome};
 use crate::policy::{ResourceAttributes, Store};
 use crate::purpose::Purpose;
@@ -59,20 +59,20 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         operation: Operation,
         wall: Duration,
     ) -> (Result<Outcome>, Option<String>) {
-        let stamp = Stamp { subject: permit.caller.subject(), wall };
+        let behalf = Behalf { caller: &permit.caller, wall };
         let is_read = matches!(operation, Operation::Read);
-        match (self.perform_at(&permit.resource, operation, &stamp).await, &permit.resource) {
+        match (self.perform_at(&permit.resource, operation, &behalf).await, &permit.resource) {
             (Err(error), Resource::Secret(uri)) if is_read && is_unreached(&error) => {
-                self.read_elsewhere(uri, error, &stamp).await
+                self.read_elsewhere(uri, error, &behalf).await
             }
             (result, _) => (result, None),
         }
     }
 
-    async fn perform_at(&self, resource: &Resource, operation: Operation, stamp: &Stamp<'_>) -> Result<Outcome> {
+    async fn perform_at(&self, resource: &Resource, operation: Operation, behalf: &Behalf<'_>) -> Result<Outcome> {
         if let Some(client) = self.client_of(resource) {
             self.verify_mount(client, resource).await?;
-            return kv2::carry_out(client, resource, operation, stamp).await;
+            return kv2::carry_out(client, resource, operation, behalf).await;
         }
         match self.providers.find(resource.as_str()) {
             Some(provider) => strategy::carry_out(&**provider, resource, operation).await,
@@ -118,11 +118,11 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         &self,
         asked: &TenantUri,
         mut last: Error,
-        stamp: &Stamp<'_>,
+        behalf: &Behalf<'_>,
     ) -> (Result<Outcome>, Option<String>) {
         for other in self.elsewhere(asked) {
             self.audit.metrics().circuit_open(asked.provider().as_str());
-            match self.perform_at(&other, Operation::Read, stamp).await {
+            match self.perform_at(&other, Operation::Read, behalf).await {
                 Err(error) if is_unreached(&error) => last = error,
                 result => return (result, Some(other.provider().to_owned())),
             }
