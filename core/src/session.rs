@@ -112,7 +112,12 @@ impl Session {
     /// A strong read that began when floors had moved `since` times showed this. Returns the version from
     /// which the floor fell, or that was made anew.
     pub fn settle(&mut self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64, by: &Leads) -> Option<u64> {
-        let fell = self.rules.keep(Rule::FloorsFall).then(|| self.floors.settle(key, seen, pin, since)).flatten();
+        let fell = if self.rules.keep(Rule::FloorsFall) {
+            self.floors.settle(key, seen, pin, since)
+        } else {
+            self.floors.note(key, seen, since);
+            None
+        };
         // Pinned versions too: it may be another secret of that name.
         self.cache.purge(key, by);
         if fell.is_some() {
