@@ -96,7 +96,9 @@ impl<H: Host> Operation<'_, H> {
     /// Lets the floor be where a write that was acknowledged has left the secret. It is as good as a strong read: where
     /// more was seen before it was sent, the secret was made anew since.
     pub(super) fn wrote(&self, key: &str, written: &Written, since: u64) {
-        self.settle(key, &Sighting::of(written.version(), written.created_time(), None), None, since);
+        let seen = Sighting::of(written.version(), written.created_time(), None);
+        let fell = self.session(|session| session.place_floor(key, &seen, None, since));
+        self.tell_of_fall(key, fell, seen.version);
     }
 
     /// What is behind a mismatch.
