@@ -17,6 +17,8 @@ pub struct Who<'a> {
 }
 
 enum State<'a> {
+    /// Authenticated by the host, and not yet looked at.
+    Known(Caller),
     /// Shown and not yet looked at.
     Presented(Presented<'a>),
     /// Verified; its proof, and its token where that may be used once, are not used yet.
@@ -27,10 +29,15 @@ enum State<'a> {
 }
 
 impl<'a> Who<'a> {
-    /// A caller that the host has authenticated itself.
+    /// A caller that the host has authenticated itself. It vouches for who that is, and the settings are asked all the
+    /// same: a caller without a subject is refused where `SECRETS_API_REQUIRE_AUTH` is on, one past its `expires`
+    /// always, one without the sender key that `INBOUND_AUTH_MODE` asks for; and a `token_jti` or `token_hash` that is
+    /// named may be used once where `ANTI_REPLAY_TTL_S` says so.
+    ///
+    /// Whether a proof was used before is for the host to see: the service is not shown it.
     #[must_use]
     pub fn known(caller: Caller) -> Self {
-        Self { context: caller.context.clone(), state: State::Admitted(caller), nobody: Caller::anonymous() }
+        Self { context: caller.context.clone(), state: State::Known(caller), nobody: Caller::anonymous() }
     }
 
     /// Whoever shows this.
@@ -43,7 +50,7 @@ impl<'a> Who<'a> {
     #[must_use]
     pub fn caller(&self) -> &Caller {
         match &self.state {
-            State::Verified(caller, _) | State::Admitted(caller) => caller,
+            State::Known(caller) | State::Verified(caller, _) | State::Admitted(caller) => caller,
             State::Presented(_) | State::Refused(_) => &self.nobody,
         }
     }
@@ -71,6 +78,12 @@ impl<'a> Who<'a> {
                     caller.context = self.context.clone();
                     State::Verified(caller, authenticated.proof)
                 }
+                Err(error) => State::Refused(error),
+            };
+        }
+        if let State::Known(caller) = &self.state {
+            self.state = match bearer.check_known(caller, host.now().wall) {
+                Ok(()) => State::Verified(caller.clone(), None),
                 Err(error) => State::Refused(error),
             };
         }
