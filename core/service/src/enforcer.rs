@@ -178,7 +178,7 @@ impl<H: Host, S: Store> Enforcer<H, S> {
 
     /// The tenant, for what concerns no single secret.
     pub(crate) fn tenant(&self) -> Resource {
-        Resource::Tenant(format!("tenant:{}", self.gate.tenant()))
+        Resource::Tenant(self.gate.tenant_resource())
     }
 
     /// Checks a caller, and carries out what it asks for.
@@ -190,10 +190,10 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         self.carry_out(permit, operation).await
     }
 
-    /// Every check before the provider.
+    /// Every check before the provider. The guard is asked again, since a resource may have been admitted by another.
     ///
     /// # Errors
-    /// In this order: [`Code::TokenMissing`] and the others of authentication, [`Code::AudienceMismatch`],
+    /// In this order: `TENANT_MOUNT_MISMATCH`, [`Code::TokenMissing`] and the others of authentication, [`Code::AudienceMismatch`],
     /// [`Code::ScopeMissing`], [`Code::ProofReplayed`], [`Code::PolicyDenied`], [`Code::PdpUnreachable`].
     pub async fn permit(&self, who: &mut Who<'_>, purpose: Purpose, resource: Resource) -> Result<Permit> {
         let started = self.outward.now().monotonic;
@@ -206,6 +206,7 @@ impl<H: Host, S: Store> Enforcer<H, S> {
     }
 
     async fn decide(&self, who: &mut Who<'_>, purpose: Purpose, resource: &Resource) -> Result<(Caller, Basis)> {
+        self.gate.check(resource)?;
         let caller = who.identify(&self.bearer, &self.outward).await?;
         policy::check_audience(&self.settings, &caller)?;
         policy::check_scope(&self.settings, &caller, purpose)?;

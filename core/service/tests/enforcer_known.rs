@@ -4,8 +4,12 @@
 
 mod support;
 
+use baokit_core::uri::tenant::TenantGuard;
+use baokit_core::uri::{ParseOptions, SecretPointer, SecretUri};
 use baokit_service::caller::SenderKey;
-use baokit_service::{Caller, Code, Result};
+use baokit_service::operation::Window;
+use baokit_service::resource::Resource;
+use baokit_service::{Caller, Code, Operation, Result, Who};
 use serde_json::json;
 use support::{APP, ISSUER, Party, Service};
 
@@ -78,4 +82,30 @@ fn a_token_that_may_be_used_once_may_be_used_once_through_the_host() {
     }
     // Who can't be told from others passes.
     assert_eq!((read(&service, &alice()), read(&service, &alice())), (Ok(()), Ok(())));
+}
+
+#[test]
+fn a_resource_of_another_guard_goes_round_none() {
+    let service = service(&[("SECRETS_API_REQUIRE_AUTH", "0")]);
+    assert_eq!(service.bao("POST", "other/data/app", &json!({"data": {"a": 1}})).0, 200);
+    let guard = TenantGuard::new("x", ["other"]).unwrap();
+    let uri = guard.admit(SecretUri::parse("openbao+kv2://other/app").unwrap()).unwrap();
+    let prefix = guard.admit_prefix(ParseOptions::new().parse_prefix("openbao+kv2://other/").unwrap()).unwrap();
+    let file = SecretPointer::parse("file:primary:key").unwrap();
+    let mismatch = Code::Core(baokit_core::Code::TenantMountMismatch);
+    let enforcer = service.api.enforcer();
+    service.forget();
+    for (resource, operation, code) in [
+        (Resource::Secret(uri), Operation::DestroyAll, mismatch),
+        (Resource::Prefix(prefix), Operation::List(Window { offset: 0, limit: 10 }), mismatch),
+        (Resource::Tenant("azure://other/app".into()), Operation::Read, mismatch),
+        (Resource::Pointer(file), Operation::Read, Code::PolicyDenied),
+    ] {
+        let mut who = Who::known(alice());
+        let refused = service.world.run(enforcer.run(&mut who, resource, operation)).unwrap_err();
+        assert_eq!(refused.code(), code);
+        assert_eq!(service.event()["code"], code.as_str());
+    }
+    assert_eq!(service.asked(Party::Bao).len(), 0);
+    assert_eq!(service.bao("GET", "other/data/app", &json!(null)).0, 200);
 }

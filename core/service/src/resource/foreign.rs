@@ -76,6 +76,12 @@ impl ForeignUri {
         self.text.get(..self.scheme).unwrap_or_default()
     }
 
+    /// The mount, as it stands in the text.
+    pub(super) fn mount_wire(&self) -> &str {
+        let names = self.text.split_once("://").map_or("", |(_, names)| names);
+        names.split('/').next().unwrap_or_default()
+    }
+
     /// The text without the version.
     #[must_use]
     pub fn reference(&self) -> &str {
