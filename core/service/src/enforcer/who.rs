@@ -40,6 +40,11 @@ impl<'a> Who<'a> {
         Self { context: caller.context.clone(), state: State::Known(caller), nobody: Caller::anonymous() }
     }
 
+    /// A caller that has passed every check of who it is already.
+    pub(super) fn admitted(caller: Caller) -> Self {
+        Self { context: caller.context.clone(), state: State::Admitted(caller), nobody: Caller::anonymous() }
+    }
+
     /// Whoever shows this.
     #[must_use]
     pub fn presented(presented: Presented<'a>, context: Context) -> Self {
