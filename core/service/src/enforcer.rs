@@ -23,7 +23,7 @@ use self::provider::Mounts;
 use self::readiness::Readiness;
 use self::record::{Ending, Unfinished, kind_of, named};
 pub use self::who::Who;
-use crate::audit::{Audit, Effect, Kind, KvVersion, Metrics, Sink};
+use crate::audit::{Audit, Effect, Kind, KvVersion, Metrics, Sink, Subscription};
 use crate::bearer::Bearer;
 use crate::caller::Caller;
 use crate::error::{Code, Error, Result};
@@ -34,6 +34,9 @@ use crate::providers::{AllowedFiles, Providers};
 use crate::purpose::Purpose;
 use crate::resource::{Gate, Resource};
 use crate::settings::Settings;
+
+/// How long a stream of events lasts: as long as the issuer's keys count.
+const LONGEST_STREAM: Duration = Duration::from_secs(60);
 
 /// Everything between a caller and the secrets.
 pub struct Enforcer<H, S = MemoryStore> {
@@ -305,6 +308,14 @@ impl<H: Host, S: Store> Enforcer<H, S> {
     /// Puts on record that something was shown that no provider holds.
     pub(crate) fn shown(&self, permit: Permit) {
         self.conclude(&permit, Kind::Permit, Ending::default());
+    }
+
+    /// The events, as long as the caller's token lasts, and not longer than a withdrawn key or right may count.
+    pub(crate) fn subscribe(&self, permit: Permit, after: Option<u64>) -> Subscription {
+        let wall = self.outward.now().wall;
+        let left = permit.caller.expires.map(|end| Duration::from_secs(end).saturating_sub(wall));
+        self.shown(permit);
+        self.audit.subscribe(after).lasting(left.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM))
     }
 
     /// Whether secrets can be reached: a node of each cluster is there, initialised and unsealed. OpenBao is asked once

@@ -275,6 +275,17 @@ fn the_audit_is_shown_in_development_alone() {
 }
 
 #[test]
+fn a_stream_of_events_ends_with_the_token_and_after_a_minute() {
+    let service = Service::new(&[]);
+    let lasts = |seconds: u64| {
+        let token = service.token(json!({"exp": service.wall() + seconds}));
+        service.ask(&Ask::get("/api/secrets/events").bearer(&token)).events.unwrap().lasts().unwrap().as_secs()
+    };
+    assert!((29..=30).contains(&lasts(30)));
+    assert_eq!(lasts(3600), 60);
+}
+
+#[test]
 fn what_ties_a_request_to_others_reaches_the_pdp_and_the_audit() {
     let service = Service::new(&[]);
     service.put("app", json!({"token": "canary-value"}));

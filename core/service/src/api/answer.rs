@@ -26,7 +26,8 @@ pub struct Response {
 pub enum Body {
     /// Bytes, which are wiped when they are dropped.
     Bytes(Zeroizing<Vec<u8>>),
-    /// Server-sent events (`text/event-stream`), as long as the caller listens.
+    /// Server-sent events (`text/event-stream`), until the caller goes, and no longer than [`Subscription::lasts`]: the
+    /// host ends the answer then. The caller comes back with `Last-Event-ID`, and is looked at anew.
     Events(Subscription),
 }
 
