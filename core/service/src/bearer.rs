@@ -173,6 +173,14 @@ impl Bearer {
         Ok(Authenticated { caller, proof })
     }
 
+    /// Verifies a token once more that was right when the request began: its key, its end and its beginning. What else
+    /// was shown does not change, and a proof is older than a proof may be by the time that a long request ends.
+    pub(crate) async fn verify_again<H: Host>(&self, host: &H, presented: &Presented<'_>) -> Result<()> {
+        let Some(keys) = &self.keys else { return Ok(()) };
+        let Ok((_, token)) = credential(presented.authorization)? else { return Ok(()) };
+        self.claims(host, keys, token).await?.check_time(host.now().wall)
+    }
+
     /// Checks what a host says of a caller that it has authenticated itself: what is asked of a token is asked of it.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Callers that the host has authenticated itself: it vouches for who they are, and for nothing else.
+//! Callers that the host has authenticated itself: it vouches for who they are, and for nothing else; and callers
+//! whose requests take longer than their tokens last.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -6,11 +7,12 @@ mod support;
 
 use baokit_core::uri::tenant::TenantGuard;
 use baokit_core::uri::{ParseOptions, SecretPointer, SecretUri};
-use baokit_service::caller::SenderKey;
+use baokit_service::bearer::Presented;
+use baokit_service::caller::{Context, SenderKey};
 use baokit_service::operation::Window;
 use baokit_service::resource::Resource;
 use baokit_service::{Caller, Code, Operation, Result, Who};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{APP, ISSUER, Party, Service};
 
 /// Without scopes and PDP, so that nothing but what is tested here refuses.
@@ -108,4 +110,34 @@ fn a_resource_of_another_guard_goes_round_none() {
     }
     assert_eq!(service.asked(Party::Bao).len(), 0);
     assert_eq!(service.bao("GET", "other/data/app", &json!(null)).0, 200);
+}
+
+/// What becomes of three reads of one request, ten minutes apart; `between` comes after the first.
+fn three_reads(service: &Service, claims: Value, between: impl Fn()) -> [Result<(), Code>; 3] {
+    let header = format!("Bearer {}", service.token(claims));
+    let headers = [header.as_str()];
+    let mut presented = Presented::new("POST", "/api/secrets/bulk");
+    presented.authorization = &headers;
+    let mut who = Who::presented(presented, Context::default());
+    let enforcer = service.api.enforcer();
+    [0, 1, 2].map(|number| {
+        let resource = enforcer.admit(&who, APP, &Operation::Read).unwrap();
+        let read = service.world.run(enforcer.run(&mut who, resource, Operation::Read));
+        if number == 0 {
+            between();
+        }
+        service.pass(600);
+        read.map(drop).map_err(|error| error.code())
+    })
+}
+
+#[test]
+fn a_long_request_outlives_neither_its_token_nor_the_key_of_it() {
+    let service = service(&[]);
+    let far = || json!({"exp": service.wall() + 10_000});
+    assert_eq!(three_reads(&service, far(), || ()), [Ok(()), Ok(()), Ok(())]);
+    let expired = Err(Code::TokenExpired);
+    assert_eq!(three_reads(&service, json!({"exp": service.wall() + 30}), || ()), [Ok(()), expired, expired]);
+    let invalid = Err(Code::TokenInvalid);
+    assert_eq!(three_reads(&service, far(), || service.state.borrow_mut().keys.clear()), [Ok(()), invalid, invalid]);
 }
