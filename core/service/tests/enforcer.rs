@@ -382,3 +382,19 @@ fn what_is_cached_for_one_caller_is_not_served_to_another() {
         assert_eq!(world.seen().iter().filter(|seen| is_data(seen)).count(), requests, "{subject} {client_id:?}");
     }
 }
+
+#[test]
+fn a_secret_of_the_hosts_provider_has_one_name() {
+    let there = Shelf::default();
+    let service = Service::with(&[], |enforcer, _| enforcer.providers(shelf(&["azure"], &there)));
+    service.judge(|question| json!({"decision": question["resource"]["id"] != "azure://secret/app"}));
+    for denied in ["azure://secret/app", "AZURE://secret/app", "azure://secret/%61pp"] {
+        assert_eq!(service.alice(&Ask::value(denied)).refusal(), (403, "SECRET_AUTHZ_FAILED"), "{denied}");
+    }
+    for alias in ["azure+x://secret/app", "azure+://secret/app", "azure++://secret/app", "AZURE+kv2://secret/app"] {
+        assert_eq!(service.alice(&Ask::value(alias)).status, 400, "{alias}");
+    }
+    for escaped in ["azure://secret/app#%61", "azure://secret/app?version=%31"] {
+        assert_eq!(service.alice(&Ask::value(escaped)).status, 400, "{escaped}");
+    }
+}
