@@ -193,6 +193,15 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         self.carry_out(permit, operation).await
     }
 
+    /// Sees who asks where nothing that was asked by now has seen to it.
+    pub(crate) async fn authenticate(&self, who: &mut Who<'_>, purpose: Purpose) -> Result<()> {
+        if who.is_identified() {
+            return Ok(());
+        }
+        let seen = who.identify(&self.bearer, &self.outward).await;
+        seen.map(drop).map_err(|error| self.refuse(who, purpose, None, error))
+    }
+
     /// Every check before the provider. The guard is asked again, since a resource may have been admitted by another.
     ///
     /// # Errors

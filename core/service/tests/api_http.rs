@@ -386,3 +386,20 @@ fn the_description_is_whole() {
     check(document, &schema, &json!({"operations": []})).unwrap_err();
     check(document, &schema, &json!({"operations": [{"op": "read", "uri": APP}]})).unwrap_err();
 }
+
+#[test]
+fn a_bulk_request_of_nobody_is_refused_as_a_whole_whatever_comes_first() {
+    let service = Service::new(&[]);
+    for first in ["openbao+kv2://other/app", "nonsense", "openbao+kv2://secret/app"] {
+        let before = service.events().len();
+        let operations = vec![json!({"op": "delete", "uri": first}); 100];
+        for continues in [true, false] {
+            let body = json!({"operations": operations, "continueOnError": continues});
+            assert_eq!(service.ask(&Ask::post("/api/secrets/bulk", body)).refusal(), (401, "TOKEN_MISSING"), "{first}");
+        }
+        assert!(service.events().len() - before <= 4, "{first}");
+    }
+    // For somebody they are refused one by one.
+    let body = json!({"operations": [{"op": "delete", "uri": "openbao+kv2://other/app"}]});
+    assert_eq!(service.alice(&Ask::post("/api/secrets/bulk", body)).ok()["results"][0]["status"], 400);
+}

@@ -39,6 +39,10 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
         let mut is_over = false;
         for one in bulk.operations {
             let (name, uri, operation) = one.into_parts();
+            if !results.is_empty() {
+                // A URI is refused to anybody; a hundred of them are told of to somebody only.
+                self.enforcer.authenticate(who, operation.purpose()).await?;
+            }
             if is_over {
                 results
                     .push(json!({"op": name, "uri": uri, "status": 424, "code": "NOT_ATTEMPTED", "message": LEFT_OUT}));

@@ -83,6 +83,11 @@ impl<'a> Who<'a> {
         &self.context
     }
 
+    /// Whether it was found out by now who it is.
+    pub(super) fn is_identified(&self) -> bool {
+        matches!(self.state, State::Verified(..) | State::Admitted(_))
+    }
+
     /// Why whoever asks was refused, whatever it asks for.
     pub(crate) fn refusal(&self) -> Option<&Error> {
         match &self.state {
