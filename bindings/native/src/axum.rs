@@ -99,6 +99,11 @@ fn late() -> Response {
 }
 
 fn wire(answer: api::Response) -> Response {
+    match &answer.failure {
+        Some(error) if error.code().status() >= 500 => tracing::warn!(status = answer.status, %error, "it failed"),
+        Some(error) => tracing::debug!(status = answer.status, %error, "it was refused"),
+        None => {}
+    }
     let body = match answer.body {
         api::Body::Bytes(bytes) => Body::from(Bytes::from_owner(Owned(bytes))),
         api::Body::Events(subscription) => events(subscription),

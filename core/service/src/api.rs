@@ -237,7 +237,7 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
     async fn ready(&self) -> Response {
         match self.enforcer.ready().await {
             Ok(()) => Response::json(200, &json!({"status": "ready"})),
-            Err(error) => Response::json(503, &answer::problem(&error)),
+            Err(error) => Response::json(503, &answer::problem(&error)).failing(&error),
         }
     }
 }

@@ -237,7 +237,7 @@ impl<H: Host, S: Store> Enforcer<H, S> {
             }
             Decided::NotKnown => metrics.grant_miss(),
         }
-        let attributes = self.attributes(purpose, resource).await?;
+        let attributes = self.attributes(purpose, resource).await.map_err(Error::reticent)?;
         let tenant_id = self.gate.tenant();
         let question = Question { tenant_id, caller: &caller, purpose, resource: resource.as_str(), attributes };
         let asked = self.outward.now().monotonic;

@@ -403,3 +403,34 @@ fn a_bulk_request_of_nobody_is_refused_as_a_whole_whatever_comes_first() {
     let body = json!({"operations": [{"op": "delete", "uri": "openbao+kv2://other/app"}]});
     assert_eq!(service.alice(&Ask::post("/api/secrets/bulk", body)).ok()["results"][0]["status"], 400);
 }
+
+#[test]
+fn a_caller_is_told_less_of_a_failure_than_the_host() {
+    let service = Service::new(&[]);
+    service.put("app", json!({"a": 1}));
+    service.down(Party::Bao);
+    let ask = Ask::value(APP).bearer(&service.token(json!({})));
+    // That an answer names no node is tested of all of them.
+    let told = service.ask(&ask);
+    let advice = baokit_core::Code::ServerUnreachable.advice();
+    assert_eq!(told.body["message"], format!("SERVER_UNREACHABLE: {advice}"));
+    let answer = service.world.run(service.api.handle(ask.request()));
+    assert!(answer.failure.unwrap().to_string().contains("127.0.0.1"));
+    assert_eq!(service.ask(&Ask::get("/readyz")).status, 503);
+    let bulk = json!({"operations": [{"op": "delete", "uri": APP}]});
+    service.alice(&Ask::post("/api/secrets/bulk", bulk)).ok();
+
+    service.pass(120);
+    service.down(Party::Issuer);
+    let told = service.alice(&Ask::value(APP)).body;
+    assert_eq!(told["message"], format!("KEYS_UNREACHABLE: {}", baokit_service::Code::KeysUnreachable.advice()));
+
+    // What is wrong with a request itself is told.
+    let told = service.ask(&Ask::value("openbao+kv2://secret/a/../b")).body;
+    assert!(told["message"].as_str().unwrap().contains(".."), "{told}");
+
+    // An absent secret is named, and not who was asked for it.
+    let open = Service::open();
+    let told = open.ask(&Ask::value("openbao+kv2://secret/none")).body;
+    assert!(told["message"].as_str().unwrap().starts_with("SECRET_NOT_FOUND: openbao+kv2://secret/none; "), "{told}");
+}

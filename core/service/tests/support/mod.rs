@@ -306,6 +306,9 @@ impl Service {
             && ask.method != "POST"
             && (ask.path == "/api/secrets" || ask.path == "/api/secrets/value");
         self.refuse_secrets(&text, shows_value);
+        for node in ["127.0.0.1", "(node ", "issuer.example", "pdp.example"] {
+            assert!(!text.contains(node) && !format!("{headers:?}").contains(node), "{node} is in {text}");
+        }
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         let answer = Answer { status: response.status, headers, body, events };
         schema::check_answer(&self.document, ask, &answer);
