@@ -113,7 +113,7 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
                 presented.authorization = &authorization;
                 presented.dpop = &dpop;
                 presented.certificate = sender_key.as_ref();
-                Who::presented(presented, request.context())
+                Who::presented(presented, request.context(self.enforcer.settings()))
             }
         };
         self.serve(route, request, &query, &mut who).await

@@ -287,14 +287,15 @@ fn a_stream_of_events_ends_with_the_token_and_after_a_minute() {
 
 #[test]
 fn what_ties_a_request_to_others_reaches_the_pdp_and_the_audit() {
-    let service = Service::new(&[]);
+    let service = Service::new(&[("TRUSTED_PROXY_CIDRS", "10.0.0.0/8")]);
     service.put("app", json!({"token": "canary-value"}));
     let ask = Ask::value(APP)
         .header("x-correlation-id", "c-1")
         .header("x-workflow-run-id", "w-1")
         .header("x-node-id", "n-1")
         .header("x-system-id", "s\u{7}-1")
-        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        .from("10.1.1.1");
     assert_eq!(service.alice(&ask).status, 200);
     let event = service.event();
     let question = service.state.borrow().questions.last().unwrap()["context"].clone();
@@ -433,4 +434,19 @@ fn a_caller_is_told_less_of_a_failure_than_the_host() {
     let open = Service::open();
     let told = open.ask(&Ask::value("openbao+kv2://secret/none")).body;
     assert!(told["message"].as_str().unwrap().starts_with("SECRET_NOT_FOUND: openbao+kv2://secret/none; "), "{told}");
+}
+
+#[test]
+fn which_system_asks_is_taken_from_a_trusted_proxy_alone() {
+    let service = Service::new(&[("TRUSTED_PROXY_CIDRS", "10.0.0.0/8")]);
+    service.put("app", json!({"a": 1}));
+    service.judge(|question| json!({"decision": question["context"]["system_id"] == "payroll"}));
+    let ask = Ask::value(APP).header("x-system-id", "payroll").header("x-correlation-id", "c-1");
+    for ask in [ask.clone(), ask.clone().from("192.0.2.1")] {
+        assert_eq!(service.alice(&ask).status, 403);
+        assert_eq!(service.event()["correlation_id"], "c-1");
+        let question = service.state.borrow().questions.last().unwrap()["context"].clone();
+        assert!(["system_id", "node_id", "workflow_run_id"].iter().all(|fact| question[fact].is_null()), "{question}");
+    }
+    assert_eq!(service.alice(&ask.from("10.1.1.1")).status, 200);
 }
