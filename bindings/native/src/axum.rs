@@ -16,7 +16,7 @@ use baokit_service::audit::Subscription;
 use baokit_service::{Caller, api};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use crate::service::SecretsApi;
@@ -99,6 +99,11 @@ fn late() -> Response {
 }
 
 fn wire(answer: api::Response) -> Response {
+    match &answer.failure {
+        Some(error) if error.code().status() >= 500 => tracing::warn!(status = answer.status, %error, "it failed"),
+        Some(error) => tracing::debug!(status = answer.status, %error, "it was refused"),
+        None => {}
+    }
     let body = match answer.body {
         api::Body::Bytes(bytes) => Body::from(Bytes::from_owner(Owned(bytes))),
         api::Body::Events(subscription) => events(subscription),
@@ -124,8 +129,14 @@ impl AsRef<[u8]> for Owned {
 }
 
 fn events(subscription: Subscription) -> Body {
-    let next = |mut subscription: Subscription| async move {
-        let text = match timeout(SILENCE, subscription.next()).await {
+    let began = Instant::now();
+    let next = move |mut subscription: Subscription| async move {
+        // The caller comes back, and is looked at anew.
+        let left = subscription.lasts().map_or(SILENCE, |lasts| lasts.saturating_sub(began.elapsed()));
+        if left.is_zero() {
+            return None;
+        }
+        let text = match timeout(left.min(SILENCE), subscription.next()).await {
             Ok(delivery) => Bytes::from(delivery.to_server_sent_event()),
             // A comment, which every reader of such streams passes over.
             Err(_) => Bytes::from_static(b":\n\n"),

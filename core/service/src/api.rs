@@ -113,7 +113,7 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
                 presented.authorization = &authorization;
                 presented.dpop = &dpop;
                 presented.certificate = sender_key.as_ref();
-                Who::presented(presented, request.context())
+                Who::presented(presented, request.context(self.enforcer.settings()))
             }
         };
         self.serve(route, request, &query, &mut who).await
@@ -217,10 +217,9 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
 
     async fn events(&self, who: &mut Who<'_>, after: Option<&str>) -> Result<Response> {
         let permit = self.enforcer.permit(who, Purpose::ReadMetadata, self.enforcer.tenant()).await?;
-        self.enforcer.shown(permit);
         // Where a subscriber that was cut off goes on; what is no number begins anew, as browsers expect.
         let after = after.and_then(|text| text.parse().ok());
-        Ok(Response::events(self.enforcer.audit().subscribe(after)))
+        Ok(Response::events(self.enforcer.subscribe(permit, after)))
     }
 
     async fn latest(&self, who: &mut Who<'_>, query: &Query<'_>) -> Result<Response> {
@@ -238,7 +237,7 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
     async fn ready(&self) -> Response {
         match self.enforcer.ready().await {
             Ok(()) => Response::json(200, &json!({"status": "ready"})),
-            Err(error) => Response::json(503, &answer::problem(&error)),
+            Err(error) => Response::json(503, &answer::problem(&error)).failing(&error),
         }
     }
 }

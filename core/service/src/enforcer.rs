@@ -23,7 +23,7 @@ use self::provider::Mounts;
 use self::readiness::Readiness;
 use self::record::{Ending, Unfinished, kind_of, named};
 pub use self::who::Who;
-use crate::audit::{Audit, Effect, Kind, KvVersion, Metrics, Sink};
+use crate::audit::{Audit, Effect, Kind, KvVersion, Metrics, Sink, Subscription};
 use crate::bearer::Bearer;
 use crate::caller::Caller;
 use crate::error::{Code, Error, Result};
@@ -34,6 +34,9 @@ use crate::providers::{AllowedFiles, Providers};
 use crate::purpose::Purpose;
 use crate::resource::{Gate, Resource};
 use crate::settings::Settings;
+
+/// How long a stream of events lasts: as long as the issuer's keys count.
+const LONGEST_STREAM: Duration = Duration::from_secs(60);
 
 /// Everything between a caller and the secrets.
 pub struct Enforcer<H, S = MemoryStore> {
@@ -178,7 +181,7 @@ impl<H: Host, S: Store> Enforcer<H, S> {
 
     /// The tenant, for what concerns no single secret.
     pub(crate) fn tenant(&self) -> Resource {
-        Resource::Tenant(format!("tenant:{}", self.gate.tenant()))
+        Resource::Tenant(self.gate.tenant_resource())
     }
 
     /// Checks a caller, and carries out what it asks for.
@@ -190,10 +193,19 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         self.carry_out(permit, operation).await
     }
 
-    /// Every check before the provider.
+    /// Sees who asks where nothing that was asked by now has seen to it.
+    pub(crate) async fn authenticate(&self, who: &mut Who<'_>, purpose: Purpose) -> Result<()> {
+        if who.is_identified() {
+            return Ok(());
+        }
+        let seen = who.identify(&self.bearer, &self.outward).await;
+        seen.map(drop).map_err(|error| self.refuse(who, purpose, None, error))
+    }
+
+    /// Every check before the provider. The guard is asked again, since a resource may have been admitted by another.
     ///
     /// # Errors
-    /// In this order: [`Code::TokenMissing`] and the others of authentication, [`Code::AudienceMismatch`],
+    /// In this order: `TENANT_MOUNT_MISMATCH`, [`Code::TokenMissing`] and the others of authentication, [`Code::AudienceMismatch`],
     /// [`Code::ScopeMissing`], [`Code::ProofReplayed`], [`Code::PolicyDenied`], [`Code::PdpUnreachable`].
     pub async fn permit(&self, who: &mut Who<'_>, purpose: Purpose, resource: Resource) -> Result<Permit> {
         let started = self.outward.now().monotonic;
@@ -206,6 +218,7 @@ impl<H: Host, S: Store> Enforcer<H, S> {
     }
 
     async fn decide(&self, who: &mut Who<'_>, purpose: Purpose, resource: &Resource) -> Result<(Caller, Basis)> {
+        self.gate.check(resource)?;
         let caller = who.identify(&self.bearer, &self.outward).await?;
         policy::check_audience(&self.settings, &caller)?;
         policy::check_scope(&self.settings, &caller, purpose)?;
@@ -224,7 +237,7 @@ impl<H: Host, S: Store> Enforcer<H, S> {
             }
             Decided::NotKnown => metrics.grant_miss(),
         }
-        let attributes = self.attributes(purpose, resource).await?;
+        let attributes = self.attributes(purpose, resource).await.map_err(Error::reticent)?;
         let tenant_id = self.gate.tenant();
         let question = Question { tenant_id, caller: &caller, purpose, resource: resource.as_str(), attributes };
         let asked = self.outward.now().monotonic;
@@ -304,6 +317,14 @@ impl<H: Host, S: Store> Enforcer<H, S> {
     /// Puts on record that something was shown that no provider holds.
     pub(crate) fn shown(&self, permit: Permit) {
         self.conclude(&permit, Kind::Permit, Ending::default());
+    }
+
+    /// The events, as long as the caller's token lasts, and not longer than a withdrawn key or right may count.
+    pub(crate) fn subscribe(&self, permit: Permit, after: Option<u64>) -> Subscription {
+        let wall = self.outward.now().wall;
+        let left = permit.caller.expires.map(|end| Duration::from_secs(end).saturating_sub(wall));
+        self.shown(permit);
+        self.audit.subscribe(after).lasting(left.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM))
     }
 
     /// Whether secrets can be reached: a node of each cluster is there, initialised and unsealed. OpenBao is asked once

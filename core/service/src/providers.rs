@@ -240,7 +240,7 @@ fn unsupported<'a, T: Shared + 'a>() -> BoxFuture<'a, Result<T>> {
 pub struct Providers(BTreeMap<Box<str>, Arc<dyn Strategy>>);
 
 impl Providers {
-    /// Registers a strategy. The name is what stands before the `:` of a reference, without an engine: 1 to
+    /// Registers a strategy. The name is what stands before the `:` of a reference: 1 to
     /// [`MAX_NAME`] lower-case ASCII letters and digits. A later strategy takes the place of an earlier one.
     ///
     /// # Errors
@@ -262,8 +262,7 @@ impl Providers {
     /// The strategy for a canonical reference or prefix.
     #[must_use]
     pub fn find(&self, reference: &str) -> Option<&Arc<dyn Strategy>> {
-        let scheme = reference.split(':').next().unwrap_or_default();
-        self.0.get(scheme.split('+').next().unwrap_or_default())
+        self.0.get(reference.split(':').next().unwrap_or_default())
     }
 
     /// The names of the providers, for [`Metrics::new`](crate::audit::Metrics::new).

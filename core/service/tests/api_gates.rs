@@ -134,7 +134,11 @@ impl Gated {
     /// That no provider was asked; but for the one look at the secret's metadata where a PDP was.
     #[track_caller]
     fn untouched(&self, looks: usize, what: &EndPoint) {
-        let asked = self.service.asked(Party::Bao);
+        let mut asked = self.service.asked(Party::Bao);
+        if looks > 0 {
+            // What is mounted there is seen once, before the first look.
+            asked.retain(|seen| seen.target != "/v1/sys/internal/ui/mounts/secret");
+        }
         let is_look = asked.iter().all(|seen| is_look_at_metadata(seen, "app"));
         assert!(asked.len() <= looks && is_look, "{} {}: {asked:?}", what.method, what.path);
         assert_eq!(self.shelf.reads(), 0, "{} {}", what.method, what.path);
