@@ -273,6 +273,20 @@ fn a_full_store_of_proofs_refuses_and_a_full_store_of_grants_forgets_the_first_t
     assert!(matches!(take("a"), Taken::Use(_)), "one in the place of another needs no room");
 }
 
+#[test]
+fn a_wall_clock_that_is_set_back_or_forward_lets_nobody_use_a_proof_twice() {
+    let store = MemoryStore::new();
+    let clocks = |monotonic: u64, wall: u64| Now { monotonic: Duration::from_secs(monotonic), ..at(wall) };
+    let proof = |jti: &str, now| now_or_never(check_proof(&store, "k", jti, at(60).wall, now)).map_err(|e| e.code());
+    proof("1", clocks(0, 0)).unwrap();
+    assert_eq!(proof("1", clocks(61, 31)), Err(Code::ProofReplayed), "set back by 30 s");
+    assert_eq!(proof("1", clocks(89, 59)), Err(Code::ProofReplayed));
+    assert_eq!(proof("1", clocks(90, 60)), Err(Code::ProofInvalid));
+    proof("2", clocks(100, 0)).unwrap();
+    assert_eq!(proof("2", clocks(101, 60)), Err(Code::ProofInvalid), "set forward");
+    assert_eq!(proof("2", clocks(102, 1)), Err(Code::ProofReplayed), "and back again");
+}
+
 const RACERS: usize = 1000;
 
 /// How many of a thousand threads win.

@@ -23,8 +23,9 @@ use crate::policy::Key;
 /// full. What has ended is swept first. A used proof is never forgotten before its end: where there is no place, the
 /// request is refused. A grant may be, the one that ends first: the PDP is asked again.
 ///
-/// Ends count on the monotonic clock, so that a wall clock which is set back or forward neither lengthens a grant
-/// nor opens a window of replay.
+/// A wall clock that is set back or forward neither lengthens a grant, which ends on the first of the two clocks, nor
+/// opens a window of replay: what was used is forgotten when both are past its end, since its age is judged by the wall
+/// clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,7 +52,8 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Tables {
-    used: Table<()>,
+    /// Each with its end on the wall clock.
+    used: Table<Duration>,
     rows: Table<Row>,
 }
 
@@ -89,6 +91,21 @@ impl<T> Table<T> {
             self.ends.remove(&(old, key));
         }
         self.ends.insert((end, key));
+    }
+}
+
+impl Table<Duration> {
+    /// Forgets what both clocks are past the end of. What the wall clock is not past yet, since it was set back, is kept
+    /// for as long as that takes.
+    fn sweep_used(&mut self, now: Now) {
+        while let Some((end, key)) = self.ends.first().copied().filter(|(end, _)| *end <= now.monotonic) {
+            self.ends.remove(&(end, key));
+            if let Some((_, until)) = self.entries.remove(&key)
+                && until > now.wall
+            {
+                self.put(key, monotonic(until, now), until);
+            }
+        }
     }
 }
 
@@ -143,7 +160,7 @@ impl Default for MemoryStore {
 impl Store for MemoryStore {
     async fn insert_if_absent(&self, key: &Key, until: Duration, now: Now) -> Result<bool> {
         let used = &mut self.tables().used;
-        used.sweep(now.monotonic);
+        used.sweep_used(now);
         if used.get(key).is_some() {
             return Ok(false);
         }
@@ -153,7 +170,7 @@ impl Store for MemoryStore {
             let wait = Duration::from_secs(first.as_secs().saturating_add(1));
             return Err(Error::new(Code::ReplayStoreFull).retry_after(wait));
         }
-        used.put(*key, monotonic(until, now), ());
+        used.put(*key, monotonic(until, now), until);
         Ok(true)
     }
 
