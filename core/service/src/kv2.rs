@@ -58,12 +58,14 @@ pub(crate) async fn carry_out<H: Host>(
         }
         Operation::Write(value) => {
             let value = of_fragment(uri, value)?;
+            client.check_value(uri, &value)?;
             stamp_first(client, uri, behalf).await?;
             let change = client.write(text, value).await?;
             Ok(changed(change.old_version, change.new_version))
         }
         Operation::Rotate(value) => {
             let value = of_fragment(uri, value)?;
+            client.check_value(uri, &value)?;
             stamp_first(client, uri, behalf).await?;
             let change = client.rotate(text, value).await?;
             Ok(changed(change.old_version, change.new_version))
@@ -122,7 +124,8 @@ fn done(result: baokit_core::Result<()>) -> Result<Outcome> {
 
 /// With a fragment a value is that of its key, or an object of that key alone; without one it is an object.
 ///
-/// It is asked before anything is written: a secret that is stamped and then refused would be left without a version.
+/// It is asked before anything is written, as [`Client::check_value`] is: a secret that is stamped and then refused would
+/// be left without a version.
 fn of_fragment(uri: &SecretUri, mut value: SecretValue) -> Result<SecretValue> {
     let refused = |code| Err(CoreError::new(code).about(uri.to_string()).into());
     if uri.version().is_some() {

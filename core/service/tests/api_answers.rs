@@ -86,6 +86,10 @@ fn without_a_fragment_a_value_is_an_object_and_what_is_refused_leaves_nothing_be
         }
     }
     for ask in [Ask::write, rotate] as [fn(&str, Value) -> Ask; 2] {
+        let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+        for value in [json!({"token": deep}), json!({"token": 9_007_199_254_740_993_u64})] {
+            assert_eq!(service.ask(&ask(APP, value)).refusal(), (400, "INVALID_VALUE"));
+        }
         let pinned = service.ask(&ask(&format!("{APP}?version=1"), json!({"token": 1})));
         assert_eq!(pinned.refusal(), (400, "VERSION_NOT_ALLOWED"));
     }
