@@ -26,6 +26,8 @@ const NAMES_A_PAGE: usize = 10_000;
 const CREATED_BY: &str = "created_by";
 const CREATED_AT: &str = "created_at";
 const OWNER: &str = "owner";
+/// Longest value of `custom_metadata` that OpenBao takes, in bytes.
+const MAX_MARK: usize = 512;
 
 /// On whose behalf something is done, and when: what is stamped on a secret at its first write, and for whom a read is
 /// kept where the client has a cache.
@@ -203,11 +205,11 @@ impl Behalf<'_> {
     }
 
     fn change(&self, there: &BTreeMap<String, String>) -> MetadataChange {
-        let marks = [
-            (CREATED_BY, self.caller.subject().to_owned()),
-            (CREATED_AT, rfc3339(self.wall)),
-            (OWNER, self.caller.subject().to_owned()),
-        ];
+        // A longer subject is cut: the first write would be refused for its sake.
+        let subject = self.caller.subject();
+        let end = (0..=MAX_MARK.min(subject.len())).rev().find(|end| subject.is_char_boundary(*end));
+        let subject = subject.get(..end.unwrap_or_default()).unwrap_or_default();
+        let marks = [(CREATED_BY, subject.to_owned()), (CREATED_AT, rfc3339(self.wall)), (OWNER, subject.to_owned())];
         let missing = marks.into_iter().filter(|(key, _)| !there.contains_key(*key));
         missing.fold(MetadataChange::new(), |change, (key, value)| change.custom(key, value))
     }

@@ -57,6 +57,17 @@ fn a_head_is_answered_as_a_get_is_behind_the_same_gates() {
 }
 
 #[test]
+fn a_subject_that_is_longer_than_metadata_may_be_is_cut_where_it_is_stamped() {
+    let service = Service::new(&[]);
+    let token = service.token(json!({"sub": format!("s{}", "é".repeat(300))}));
+    service.ask(&Ask::write(APP, json!({"token": "canary-value"})).bearer(&token)).ok();
+    let (_, metadata) = service.bao("GET", "secret/metadata/app", &Value::Null);
+    let custom = &metadata["data"]["custom_metadata"];
+    let stamped = format!("s{}", "é".repeat(255));
+    assert_eq!((&custom["owner"], &custom["created_by"]), (&json!(stamped), &json!(stamped)), "{metadata}");
+}
+
+#[test]
 fn bodies_are_json_of_the_right_shape_and_size() {
     let service = Service::new(OPEN);
     let post = Ask::write(APP, json!({"token": "canary-value"}));
