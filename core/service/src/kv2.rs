@@ -26,6 +26,8 @@ const NAMES_A_PAGE: usize = 10_000;
 const CREATED_BY: &str = "created_by";
 const CREATED_AT: &str = "created_at";
 const OWNER: &str = "owner";
+/// Longest value of `custom_metadata` that OpenBao takes, in bytes.
+const MAX_MARK: usize = 512;
 
 /// On whose behalf something is done, and when: what is stamped on a secret at its first write, and for whom a read is
 /// kept where the client has a cache.
@@ -58,12 +60,14 @@ pub(crate) async fn carry_out<H: Host>(
         }
         Operation::Write(value) => {
             let value = of_fragment(uri, value)?;
+            client.check_value(uri, &value)?;
             stamp_first(client, uri, behalf).await?;
             let change = client.write(text, value).await?;
             Ok(changed(change.old_version, change.new_version))
         }
         Operation::Rotate(value) => {
             let value = of_fragment(uri, value)?;
+            client.check_value(uri, &value)?;
             stamp_first(client, uri, behalf).await?;
             let change = client.rotate(text, value).await?;
             Ok(changed(change.old_version, change.new_version))
@@ -122,7 +126,8 @@ fn done(result: baokit_core::Result<()>) -> Result<Outcome> {
 
 /// With a fragment a value is that of its key, or an object of that key alone; without one it is an object.
 ///
-/// It is asked before anything is written: a secret that is stamped and then refused would be left without a version.
+/// It is asked before anything is written, as [`Client::check_value`] is: a secret that is stamped and then refused would
+/// be left without a version.
 fn of_fragment(uri: &SecretUri, mut value: SecretValue) -> Result<SecretValue> {
     let refused = |code| Err(CoreError::new(code).about(uri.to_string()).into());
     if uri.version().is_some() {
@@ -200,11 +205,11 @@ impl Behalf<'_> {
     }
 
     fn change(&self, there: &BTreeMap<String, String>) -> MetadataChange {
-        let marks = [
-            (CREATED_BY, self.caller.subject().to_owned()),
-            (CREATED_AT, rfc3339(self.wall)),
-            (OWNER, self.caller.subject().to_owned()),
-        ];
+        // A longer subject is cut: the first write would be refused for its sake.
+        let subject = self.caller.subject();
+        let end = (0..=MAX_MARK.min(subject.len())).rev().find(|end| subject.is_char_boundary(*end));
+        let subject = subject.get(..end.unwrap_or_default()).unwrap_or_default();
+        let marks = [(CREATED_BY, subject.to_owned()), (CREATED_AT, rfc3339(self.wall)), (OWNER, subject.to_owned())];
         let missing = marks.into_iter().filter(|(key, _)| !there.contains_key(*key));
         missing.fold(MetadataChange::new(), |change, (key, value)| change.custom(key, value))
     }
@@ -249,24 +254,25 @@ async fn keys<H: Host>(client: &Client<H>, uri: &SecretUri) -> Result<Outcome> {
 
 async fn list<H: Host>(client: &Client<H>, prefix: &str, window: Window) -> Result<Outcome> {
     let mut pages = client.list(prefix)?.limit(NAMES_A_PAGE);
-    let mut names = Vec::new();
-    while names.len() < MAX_NAMES
-        && let Some(page) = pages.next(client).await?
-    {
-        names.extend(page);
+    let (mut names, mut complete) = (Vec::new(), false);
+    while names.len() < MAX_NAMES && !complete {
+        match pages.next(client).await? {
+            Some(page) => names.extend(page),
+            None => complete = true,
+        }
     }
-    Ok(part(names, window))
+    Ok(part(names, complete, window))
 }
 
 async fn search<H: Host>(client: &Client<H>, prefix: &str, text: &str, window: Window) -> Result<Outcome> {
     let found = client.search(prefix, text).await?;
-    Ok(part(found.uris.iter().map(ToString::to_string).collect(), window))
+    Ok(part(found.uris.iter().map(ToString::to_string).collect(), found.is_complete, window))
 }
 
-fn part(items: Vec<String>, window: Window) -> Outcome {
+fn part(items: Vec<String>, complete: bool, window: Window) -> Outcome {
     let total = items.len();
     let shown = items.into_iter().skip(window.offset).take(window.limit.min(Window::MOST));
-    Outcome::Items(Listed::new(shown.collect(), total))
+    Outcome::Items(Listed { complete, ..Listed::new(shown.collect(), total) })
 }
 
 /// What a PDP is told of a secret: three of the keys of its `custom_metadata`.
