@@ -209,8 +209,7 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
         let from = self.enforcer.secret(who, Purpose::Read, &body.from, None, None)?;
         let to = self.enforcer.secret(who, Purpose::Write, &body.to, None, None)?;
         let destination = to.as_str().to_owned();
-        let read = self.enforcer.permit(who, Purpose::Read, from).await?;
-        let write = self.enforcer.permit(who, Purpose::Write, to).await?;
+        let (read, write) = self.enforcer.permit_both(who, from, to).await?;
         let outcome = self.enforcer.transfer(read, write, body.overwrite, moves).await?;
         Ok(answer::outcome(&destination, &self.enforcer.audit().references().of(&destination), &outcome, None))
     }

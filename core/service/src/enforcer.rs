@@ -13,7 +13,7 @@ mod record;
 mod who;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use baokit_core::uri::Provider;
@@ -209,7 +209,11 @@ impl<H: Host, S: Store> Enforcer<H, S> {
     /// [`Code::ScopeMissing`], [`Code::ProofReplayed`], [`Code::PolicyDenied`], [`Code::PdpUnreachable`].
     pub async fn permit(&self, who: &mut Who<'_>, purpose: Purpose, resource: Resource) -> Result<Permit> {
         let started = self.outward.now().monotonic;
-        let decided = self.decide(who, purpose, &resource).await;
+        // Whoever hangs up while it is decided leaves an event too, in the caller's name once that is known.
+        let (known, context) = (OnceLock::new(), who.context().clone());
+        let cut_off = Unfinished::new(|| self.cut_off(purpose, &resource, known.get(), &context));
+        let decided = self.decide(who, purpose, &resource, &known).await;
+        cut_off.finish();
         let (caller, basis) = decided.map_err(|error| self.refuse(who, purpose, Some(&resource), error))?;
         let spent = self.outward.now().monotonic.saturating_sub(started);
         self.audit.metrics().pep_latency(basis.is_known, spent);
@@ -217,9 +221,16 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         Ok(Permit { purpose, resource, caller, basis })
     }
 
-    async fn decide(&self, who: &mut Who<'_>, purpose: Purpose, resource: &Resource) -> Result<(Caller, Basis)> {
+    async fn decide(
+        &self,
+        who: &mut Who<'_>,
+        purpose: Purpose,
+        resource: &Resource,
+        known: &OnceLock<Caller>,
+    ) -> Result<(Caller, Basis)> {
         self.gate.check(resource)?;
         let caller = who.identify(&self.bearer, &self.outward).await?;
+        let _ = known.set(caller.clone());
         policy::check_audience(&self.settings, &caller)?;
         policy::check_scope(&self.settings, &caller, purpose)?;
         who.admit_once(&self.settings, &self.store, &self.outward).await?;
@@ -247,6 +258,27 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         match self.grants.keep(&self.store, &binding, &decision, now).await? {
             Decided::Granted(basis) => Ok((caller, basis)),
             Decided::Denied(_) | Decided::NotKnown => Err(Error::new(Code::PolicyDenied)),
+        }
+    }
+
+    /// The permits to read from one resource and to write another. Where the second is denied or nobody waits for it,
+    /// that leaves an event of the first too.
+    pub(crate) async fn permit_both(
+        &self,
+        who: &mut Who<'_>,
+        from: Resource,
+        to: Resource,
+    ) -> Result<(Permit, Permit)> {
+        let read = self.permit(who, Purpose::Read, from).await?;
+        let cut_off = Unfinished::new(|| self.conclude(&read, Kind::Permit, Ending::cut_off()));
+        let write = self.permit(who, Purpose::Write, to).await;
+        cut_off.finish();
+        match write {
+            Ok(write) => Ok((read, write)),
+            Err(error) => {
+                self.conclude(&read, Kind::Permit, Ending { code: Some(error.code()), ..Ending::default() });
+                Err(error)
+            }
         }
     }
 

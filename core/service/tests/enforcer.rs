@@ -407,3 +407,44 @@ fn nothing_is_read_of_a_mount_before_it_is_known_to_be_of_kv2() {
     assert_eq!(asked, ["/v1/sys/internal/ui/mounts/old"]);
     assert_eq!(service.state.borrow().questions.len(), 0);
 }
+
+#[test]
+fn who_hangs_up_while_it_is_decided_is_on_record() {
+    let service = Service::new(&[]);
+    service.put("app", json!({"token": "canary-value"}));
+    let ask = Ask::value(APP).bearer(&service.token(json!({})));
+    for polls in 1.. {
+        let before = service.events().len();
+        let mut work = Box::pin(service.api.handle(ask.request()));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let is_done = (0..polls).any(|_| {
+            let is_done = work.as_mut().poll(&mut context).is_ready();
+            service.pass(1);
+            is_done
+        });
+        drop(work);
+        assert_eq!(service.events().len() - before, 1, "after {polls}");
+        if is_done {
+            break;
+        }
+        assert_eq!(service.event()["code"], "INDETERMINATE");
+    }
+    let subjects: Vec<_> = service.events().iter().map(|event| event["subject"].clone()).collect();
+    assert!(subjects.contains(&json!("anonymous")) && subjects.contains(&json!("alice")), "{subjects:?}");
+}
+
+#[test]
+fn a_copy_that_may_be_read_and_not_written_is_on_record_for_both() {
+    let service = Service::new(&[]);
+    service.put("app", json!({"token": "canary-value"}));
+    service.judge(|question| json!({"decision": question["action"]["name"] == "read"}));
+    for path in ["/api/secrets/copy", "/api/secrets/move"] {
+        let before = service.events().len();
+        let copy = Ask::post(path, json!({"fromUri": APP, "toUri": "openbao+kv2://secret/b"}));
+        assert_eq!(service.alice(&copy).status, 403);
+        let told = |event: &Value| (event["event"].clone(), event["purpose"].clone(), event["code"].clone());
+        let events: Vec<_> = service.events().split_off(before).iter().map(told).collect();
+        let of = |kind: &str, purpose: &str| (json!(kind), json!(purpose), json!("SECRET_AUTHZ_FAILED"));
+        assert_eq!(events, [of("SECRET_DENY", "write"), of("SECRET_ERROR", "read")]);
+    }
+}
