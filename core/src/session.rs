@@ -112,9 +112,19 @@ impl Session {
     /// A strong read that began when floors had moved `since` times showed this. Returns the version from
     /// which the floor fell, or that was made anew.
     pub fn settle(&mut self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64, by: &Leads) -> Option<u64> {
-        let fell = self.rules.keep(Rule::FloorsFall).then(|| self.floors.settle(key, seen, pin, since)).flatten();
+        let fell = self.place_floor(key, seen, pin, since);
         // Pinned versions too: it may be another secret of that name.
         self.cache.purge(key, by);
+        fell
+    }
+
+    /// The same of a write that was sent then: what is cached ends with every change, whatever comes of it.
+    pub fn place_floor(&mut self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64) -> Option<u64> {
+        if !self.rules.keep(Rule::FloorsFall) {
+            self.floors.note(key, seen, since);
+            return None;
+        }
+        let fell = self.floors.settle(key, seen, pin, since);
         if fell.is_some() {
             self.watches.doubt(key);
         }

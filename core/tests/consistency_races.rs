@@ -84,3 +84,18 @@ fn an_answer_of_before_that_comes_late_does_not_raise_a_floor_that_fell() {
         assert_eq!(around_a_fall(cached, between), [5, 2, 2, 2]);
     }
 }
+
+#[test]
+fn who_has_made_a_secret_anew_is_not_shown_what_it_was_before() {
+    // A standby that is behind, and whose answers bear no index.
+    let world = World::new(|seen| match seen.target.as_str() {
+        UNWRAP => secret(1),
+        _ if seen.method == Method::Post => written(1),
+        _ if seen.is_wrapped() => json(200, wrap_info("w")),
+        _ => secret(5),
+    });
+    let client = world.client(World::settings(1));
+    assert_eq!(world.run(client.read(URI)).unwrap().version(), 5);
+    write(&world, &client, 0);
+    assert_eq!(world.run(client.read(URI)).unwrap().version(), 1);
+}

@@ -113,7 +113,7 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
                 presented.authorization = &authorization;
                 presented.dpop = &dpop;
                 presented.certificate = sender_key.as_ref();
-                Who::presented(presented, request.context())
+                Who::presented(presented, request.context(self.enforcer.settings()))
             }
         };
         self.serve(route, request, &query, &mut who).await
@@ -209,18 +209,16 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
         let from = self.enforcer.secret(who, Purpose::Read, &body.from, None, None)?;
         let to = self.enforcer.secret(who, Purpose::Write, &body.to, None, None)?;
         let destination = to.as_str().to_owned();
-        let read = self.enforcer.permit(who, Purpose::Read, from).await?;
-        let write = self.enforcer.permit(who, Purpose::Write, to).await?;
+        let (read, write) = self.enforcer.permit_both(who, from, to).await?;
         let outcome = self.enforcer.transfer(read, write, body.overwrite, moves).await?;
         Ok(answer::outcome(&destination, &self.enforcer.audit().references().of(&destination), &outcome, None))
     }
 
     async fn events(&self, who: &mut Who<'_>, after: Option<&str>) -> Result<Response> {
         let permit = self.enforcer.permit(who, Purpose::ReadMetadata, self.enforcer.tenant()).await?;
-        self.enforcer.shown(permit);
         // Where a subscriber that was cut off goes on; what is no number begins anew, as browsers expect.
         let after = after.and_then(|text| text.parse().ok());
-        Ok(Response::events(self.enforcer.audit().subscribe(after)))
+        Ok(Response::events(self.enforcer.subscribe(permit, after)))
     }
 
     async fn latest(&self, who: &mut Who<'_>, query: &Query<'_>) -> Result<Response> {
@@ -238,7 +236,7 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
     async fn ready(&self) -> Response {
         match self.enforcer.ready().await {
             Ok(()) => Response::json(200, &json!({"status": "ready"})),
-            Err(error) => Response::json(503, &answer::problem(&error)),
+            Err(error) => Response::json(503, &answer::problem(&error)).failing(&error),
         }
     }
 }

@@ -167,10 +167,37 @@ impl Bearer {
         claims.check_time(wall)?;
         let proof = self.proof(scheme, token, &claims, presented, wall)?;
         let certificate = certificate_of(&claims, presented.certificate)?;
-        self.check_mode(&claims)?;
+        self.check_mode(claims.jkt.is_some(), claims.certificate.is_some())?;
         let mut caller = claims.caller.clone();
         caller.sender_key = proof.as_ref().map(|proof| SenderKey::Jkt(proof.jkt.clone())).or(certificate);
         Ok(Authenticated { caller, proof })
+    }
+
+    /// Verifies a token once more that was right when the request began: its key, its end and its beginning. What else
+    /// was shown does not change, and a proof is older than a proof may be by the time that a long request ends.
+    pub(crate) async fn verify_again<H: Host>(&self, host: &H, presented: &Presented<'_>) -> Result<()> {
+        let Some(keys) = &self.keys else { return Ok(()) };
+        let Ok((_, token)) = credential(presented.authorization)? else { return Ok(()) };
+        self.claims(host, keys, token).await?.check_time(host.now().wall)
+    }
+
+    /// Checks what a host says of a caller that it has authenticated itself: what is asked of a token is asked of it.
+    ///
+    /// # Errors
+    /// - [`Code::TokenMissing`]: it has no subject, and `SECRETS_API_REQUIRE_AUTH` is on.
+    /// - [`Code::TokenExpired`]: past [`Caller::expires`].
+    /// - [`Code::TokenInvalid`]: without a sender key of the kind that `INBOUND_AUTH_MODE` asks for.
+    pub(crate) fn check_known(&self, caller: &Caller, wall: Duration) -> Result<()> {
+        if caller.subject.is_none() {
+            return self.anonymous("the host names no subject").map(drop);
+        }
+        check_end(caller, wall)?;
+        let (dpop, mtls) = match caller.sender_key {
+            Some(SenderKey::Jkt(_)) => (true, false),
+            Some(SenderKey::CertificateThumbprint(_)) => (false, true),
+            None => (false, false),
+        };
+        self.check_mode(dpop, mtls)
     }
 
     /// How many signatures of access tokens were checked, for metrics: a caller who comes back costs none.
@@ -210,7 +237,8 @@ impl Bearer {
         }
         let signer = self.signer(&jws, kid, &set)?;
         let mut claims = Claims::read(&jws, self.issuer.as_deref())?;
-        claims.caller.token_hash = Some(hash);
+        // Not of the whole: whoever has a signature of ECDSA can write it in another way.
+        claims.caller.token_hash = Some(Sha256::digest(jws.signed()).into());
         let claims = Arc::new(claims);
         let verified =
             Verified { claims: claims.clone(), thumbprint: signer.thumbprint.as_str().into(), bytes: token.len() };
@@ -264,8 +292,7 @@ impl Bearer {
         Ok(Some(proof))
     }
 
-    fn check_mode(&self, claims: &Claims) -> Result<()> {
-        let (dpop, mtls) = (claims.jkt.is_some(), claims.certificate.is_some());
+    fn check_mode(&self, dpop: bool, mtls: bool) -> Result<()> {
         match self.inbound {
             InboundAuth::Dpop if !dpop => Err(invalid("INBOUND_AUTH_MODE asks for tokens with cnf.jkt")),
             InboundAuth::Mtls if !mtls => Err(invalid("INBOUND_AUTH_MODE asks for tokens with cnf.x5t#S256")),
@@ -286,6 +313,14 @@ impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bearer").field("issuer", &self.issuer).field("inbound", &self.inbound).finish_non_exhaustive()
     }
+}
+
+/// Whether what is known of a caller still counts: there is no leeway for the end of a token.
+pub(crate) fn check_end(caller: &Caller, wall: Duration) -> Result<()> {
+    if caller.expires.is_some_and(|end| wall.as_secs() >= end) {
+        return Err(Error::new(Code::TokenExpired).because("its exp has passed"));
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

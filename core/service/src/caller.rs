@@ -41,7 +41,7 @@ pub struct Caller {
     pub scopes: BTreeSet<String>,
     /// Its name: `jti`.
     pub token_jti: Option<String>,
-    /// The SHA-256 of the token, which a grant without a sender key is bound to.
+    /// The SHA-256 of the token without its signature, by which it is known where it has no `jti`.
     pub token_hash: Option<[u8; 32]>,
     /// The end of the token: seconds of the wall clock since 1970.
     pub expires: Option<u64>,

@@ -8,30 +8,35 @@
 //! made up. Each operation ends with one event, however it ended.
 
 mod provider;
+mod readiness;
 mod record;
 mod who;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use baokit_core::uri::Provider;
 use baokit_core::{Client, Code as CoreCode, Error as CoreError, Host, SecretValue};
 
 use self::provider::Mounts;
+use self::readiness::Readiness;
 use self::record::{Ending, Unfinished, kind_of, named};
 pub use self::who::Who;
-use crate::audit::{Audit, Effect, Kind, KvVersion, Metrics, Sink};
+use crate::audit::{Audit, Effect, Kind, KvVersion, Metrics, Sink, Subscription};
 use crate::bearer::Bearer;
 use crate::caller::Caller;
 use crate::error::{Code, Error, Result};
-use crate::kv2::{self, Stamp};
+use crate::kv2::{self, Behalf};
 use crate::operation::{Operation, Outcome};
 use crate::policy::{self, Basis, Binding, Grants, MemoryStore, Outcome as Decided, Pdp, Question, Store};
 use crate::providers::{AllowedFiles, Providers};
 use crate::purpose::Purpose;
 use crate::resource::{Gate, Resource};
 use crate::settings::Settings;
+
+/// How long a stream of events lasts: as long as the issuer's keys count.
+const LONGEST_STREAM: Duration = Duration::from_secs(60);
 
 /// Everything between a caller and the secrets.
 pub struct Enforcer<H, S = MemoryStore> {
@@ -42,6 +47,7 @@ pub struct Enforcer<H, S = MemoryStore> {
     outward: H,
     gate: Gate,
     mounts: Mounts,
+    readiness: Readiness,
     bearer: Bearer,
     pdp: Option<Pdp>,
     grants: Grants,
@@ -84,6 +90,7 @@ impl<H: Host, S: Store> Enforcer<H, S> {
             providers: Providers::default(),
             gate,
             mounts: Mounts::default(),
+            readiness: Readiness::default(),
             bearer: Bearer::new(&settings),
             pdp: settings.pdp.as_ref().map(Pdp::new),
             grants: Grants::new(&settings),
@@ -174,7 +181,7 @@ impl<H: Host, S: Store> Enforcer<H, S> {
 
     /// The tenant, for what concerns no single secret.
     pub(crate) fn tenant(&self) -> Resource {
-        Resource::Tenant(format!("tenant:{}", self.gate.tenant()))
+        Resource::Tenant(self.gate.tenant_resource())
     }
 
     /// Checks a caller, and carries out what it asks for.
@@ -186,14 +193,27 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         self.carry_out(permit, operation).await
     }
 
-    /// Every check before the provider.
+    /// Sees who asks where nothing that was asked by now has seen to it.
+    pub(crate) async fn authenticate(&self, who: &mut Who<'_>, purpose: Purpose) -> Result<()> {
+        if who.is_identified() {
+            return Ok(());
+        }
+        let seen = who.identify(&self.bearer, &self.outward).await;
+        seen.map(drop).map_err(|error| self.refuse(who, purpose, None, error))
+    }
+
+    /// Every check before the provider. The guard is asked again, since a resource may have been admitted by another.
     ///
     /// # Errors
-    /// In this order: [`Code::TokenMissing`] and the others of authentication, [`Code::AudienceMismatch`],
+    /// In this order: `TENANT_MOUNT_MISMATCH`, [`Code::TokenMissing`] and the others of authentication, [`Code::AudienceMismatch`],
     /// [`Code::ScopeMissing`], [`Code::ProofReplayed`], [`Code::PolicyDenied`], [`Code::PdpUnreachable`].
     pub async fn permit(&self, who: &mut Who<'_>, purpose: Purpose, resource: Resource) -> Result<Permit> {
         let started = self.outward.now().monotonic;
-        let decided = self.decide(who, purpose, &resource).await;
+        // Whoever hangs up while it is decided leaves an event too, in the caller's name once that is known.
+        let (known, context) = (OnceLock::new(), who.context().clone());
+        let cut_off = Unfinished::new(|| self.cut_off(purpose, &resource, known.get(), &context));
+        let decided = self.decide(who, purpose, &resource, &known).await;
+        cut_off.finish();
         let (caller, basis) = decided.map_err(|error| self.refuse(who, purpose, Some(&resource), error))?;
         let spent = self.outward.now().monotonic.saturating_sub(started);
         self.audit.metrics().pep_latency(basis.is_known, spent);
@@ -201,8 +221,16 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         Ok(Permit { purpose, resource, caller, basis })
     }
 
-    async fn decide(&self, who: &mut Who<'_>, purpose: Purpose, resource: &Resource) -> Result<(Caller, Basis)> {
+    async fn decide(
+        &self,
+        who: &mut Who<'_>,
+        purpose: Purpose,
+        resource: &Resource,
+        known: &OnceLock<Caller>,
+    ) -> Result<(Caller, Basis)> {
+        self.gate.check(resource)?;
         let caller = who.identify(&self.bearer, &self.outward).await?;
+        let _ = known.set(caller.clone());
         policy::check_audience(&self.settings, &caller)?;
         policy::check_scope(&self.settings, &caller, purpose)?;
         who.admit_once(&self.settings, &self.store, &self.outward).await?;
@@ -220,7 +248,7 @@ impl<H: Host, S: Store> Enforcer<H, S> {
             }
             Decided::NotKnown => metrics.grant_miss(),
         }
-        let attributes = self.attributes(purpose, resource).await?;
+        let attributes = self.attributes(purpose, resource).await.map_err(Error::reticent)?;
         let tenant_id = self.gate.tenant();
         let question = Question { tenant_id, caller: &caller, purpose, resource: resource.as_str(), attributes };
         let asked = self.outward.now().monotonic;
@@ -230,6 +258,27 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         match self.grants.keep(&self.store, &binding, &decision, now).await? {
             Decided::Granted(basis) => Ok((caller, basis)),
             Decided::Denied(_) | Decided::NotKnown => Err(Error::new(Code::PolicyDenied)),
+        }
+    }
+
+    /// The permits to read from one resource and to write another. Where the second is denied or nobody waits for it,
+    /// that leaves an event of the first too.
+    pub(crate) async fn permit_both(
+        &self,
+        who: &mut Who<'_>,
+        from: Resource,
+        to: Resource,
+    ) -> Result<(Permit, Permit)> {
+        let read = self.permit(who, Purpose::Read, from).await?;
+        let cut_off = Unfinished::new(|| self.conclude(&read, Kind::Permit, Ending::cut_off()));
+        let write = self.permit(who, Purpose::Write, to).await;
+        cut_off.finish();
+        match write {
+            Ok(write) => Ok((read, write)),
+            Err(error) => {
+                self.conclude(&read, Kind::Permit, Ending { code: Some(error.code()), ..Ending::default() });
+                Err(error)
+            }
         }
     }
 
@@ -293,8 +342,8 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         }
         self.verify_mount(from, &read.resource).await?;
         self.verify_mount(to, &write.resource).await?;
-        let stamp = Stamp { subject: write.caller.subject(), wall };
-        kv2::transfer(from, &read.resource, &write.resource, overwrite, moves, stamp).await
+        let behalf = Behalf { caller: &write.caller, wall };
+        kv2::transfer(from, &read.resource, &write.resource, overwrite, moves, behalf).await
     }
 
     /// Puts on record that something was shown that no provider holds.
@@ -302,29 +351,21 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         self.conclude(&permit, Kind::Permit, Ending::default());
     }
 
-    /// Whether secrets can be reached: a node of each cluster is there, initialised and unsealed.
+    /// The events, as long as the caller's token lasts, and not longer than a withdrawn key or right may count.
+    pub(crate) fn subscribe(&self, permit: Permit, after: Option<u64>) -> Subscription {
+        let wall = self.outward.now().wall;
+        let left = permit.caller.expires.map(|end| Duration::from_secs(end).saturating_sub(wall));
+        self.shown(permit);
+        self.audit.subscribe(after).lasting(left.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM))
+    }
+
+    /// Whether secrets can be reached: a node of each cluster is there, initialised and unsealed. OpenBao is asked once
+    /// a second at most, and waited for two.
     ///
     /// # Errors
     /// That of the last node that was asked.
     pub async fn ready(&self) -> Result<()> {
-        for client in self.clients.values() {
-            let mut last = Ok(());
-            for node in client.settings().nodes() {
-                last = match client.sys().at(node.as_str())?.health().await {
-                    Ok(health) if health.initialized && !health.sealed => Ok(()),
-                    Ok(health) if health.initialized => {
-                        Err(CoreError::new(CoreCode::ServerSealed).about(node.to_string()))
-                    }
-                    Ok(_) => Err(CoreError::new(CoreCode::ServerNotInitialized).about(node.to_string())),
-                    Err(error) => Err(error),
-                };
-                if last.is_ok() {
-                    break;
-                }
-            }
-            last?;
-        }
-        Ok(())
+        self.readiness.of(&self.outward, self.clients.values().map(|client| &**client)).await
     }
 
     fn client_of(&self, resource: &Resource) -> Option<&Client<H>> {

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use baokit_core::Family;
+
 /// The result of everything in the service that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -110,7 +112,11 @@ impl fmt::Display for Code {
 
 /// A request that was refused, or failed.
 #[derive(Clone)]
-pub struct Error(Box<Inner>);
+pub struct Error {
+    inner: Box<Inner>,
+    /// Whether a caller is told the code and no more.
+    is_reticent: bool,
+}
 
 #[derive(Clone)]
 enum Inner {
@@ -119,31 +125,63 @@ enum Inner {
 }
 
 impl Error {
+    fn of(inner: Inner) -> Self {
+        Self { inner: Box::new(inner), is_reticent: false }
+    }
+
+    /// The same for a caller about whom nobody has decided yet: it is told the code and no more.
+    pub(crate) fn reticent(mut self) -> Self {
+        self.is_reticent = true;
+        self
+    }
+
+    /// What a caller is told: neither nodes nor tries, and nothing of what a server said. All of it, which is
+    /// [`Display`](fmt::Display)'s, is for the log of the host.
+    pub(crate) fn outward(&self) -> String {
+        let code = self.code();
+        let subject = match &*self.inner {
+            _ if self.is_reticent => None,
+            Inner::Own { .. }
+                if matches!(code, Code::KeysUnreachable | Code::PdpUnreachable | Code::StoreUnreachable) =>
+            {
+                None
+            }
+            Inner::Own { .. } => return self.to_string(),
+            Inner::Core(error) => match (error.code().family(), error.code()) {
+                (Family::Server | Family::Transport, _) => None,
+                (_, baokit_core::Code::InvalidSetting | baokit_core::Code::MissingSetting) => None,
+                // Nobody was asked, so the reason is of the request itself.
+                _ if error.node().is_none() => return self.to_string(),
+                _ => error.subject(),
+            },
+        };
+        let subject = subject.map(|subject| format!("{subject}; ")).unwrap_or_default();
+        format!("{code}: {subject}{}", code.advice())
+    }
+
     /// An error of this code that says nothing else yet.
     #[must_use]
     pub fn new(code: Code) -> Self {
         match code {
             Code::Core(code) => baokit_core::Error::new(code).into(),
-            code => Self(Box::new(Inner::Own { code, reason: None, retry_after: None })),
+            code => Self::of(Inner::Own { code, reason: None, retry_after: None }),
         }
     }
 
     /// Says what exactly was wrong. Never pass a token, a value, or text that a caller or a server sent.
     #[must_use]
     pub fn because(mut self, because: impl Into<Cow<'static, str>>) -> Self {
-        match *self.0 {
-            Inner::Own { ref mut reason, .. } => {
-                *reason = Some(because.into());
-                self
-            }
-            Inner::Core(error) => error.because(because).into(),
+        match &mut *self.inner {
+            Inner::Own { reason, .. } => *reason = Some(because.into()),
+            Inner::Core(error) => *error = error.clone().because(because),
         }
+        self
     }
 
     /// Says when the same request may succeed.
     #[must_use]
     pub fn retry_after(mut self, time: Duration) -> Self {
-        if let Inner::Own { retry_after, .. } = &mut *self.0 {
+        if let Inner::Own { retry_after, .. } = &mut *self.inner {
             *retry_after = Some(time);
         }
         self
@@ -152,7 +190,7 @@ impl Error {
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> Code {
-        match &*self.0 {
+        match &*self.inner {
             Inner::Own { code, .. } => *code,
             Inner::Core(error) => Code::Core(error.code()),
         }
@@ -161,7 +199,7 @@ impl Error {
     /// When the same request may succeed, where that is known.
     #[must_use]
     pub fn when(&self) -> Option<Duration> {
-        match &*self.0 {
+        match &*self.inner {
             Inner::Own { retry_after, .. } => *retry_after,
             Inner::Core(error) => error.retry_after(),
         }
@@ -170,7 +208,7 @@ impl Error {
     /// The error of the client of OpenBao, where it is one.
     #[must_use]
     pub fn core(&self) -> Option<&baokit_core::Error> {
-        match &*self.0 {
+        match &*self.inner {
             Inner::Own { .. } => None,
             Inner::Core(error) => Some(error),
         }
@@ -179,13 +217,13 @@ impl Error {
 
 impl From<baokit_core::Error> for Error {
     fn from(error: baokit_core::Error) -> Self {
-        Self(Box::new(Inner::Core(error)))
+        Self::of(Inner::Core(error))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
+        match &*self.inner {
             Inner::Own { code, reason, .. } => {
                 write!(f, "{code}: ")?;
                 if let Some(reason) = reason {

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use baokit_core::uri::SecretUri;
 use baokit_core::{
-    Client, Code as CoreCode, Error as CoreError, Host, Metadata, MetadataChange, ReadOptions, SecretValue, Version,
-    Versions,
+    Client, Code as CoreCode, Error as CoreError, Host, Metadata, MetadataChange, Partition, ReadOptions, SecretValue,
+    Version, Versions,
 };
 use serde_json::{Value, json};
 
 use crate::audit::rfc3339;
+use crate::caller::{Caller, SenderKey};
 use crate::error::{Code, Error, Result};
 use crate::operation::{Operation, Outcome, Window};
 use crate::policy::pdp::ResourceAttributes;
 use crate::providers::{Changed, Found, Listed, VersionEntry, VersionList};
+use crate::purpose::Purpose;
 use crate::resource::Resource;
 
 /// How many names a list looks at before it gives up counting.
@@ -24,10 +26,13 @@ const NAMES_A_PAGE: usize = 10_000;
 const CREATED_BY: &str = "created_by";
 const CREATED_AT: &str = "created_at";
 const OWNER: &str = "owner";
+/// Longest value of `custom_metadata` that OpenBao takes, in bytes.
+const MAX_MARK: usize = 512;
 
-/// Who makes a secret, and when: what is stamped on it at its first write.
-pub(crate) struct Stamp<'a> {
-    pub subject: &'a str,
+/// On whose behalf something is done, and when: what is stamped on a secret at its first write, and for whom a read is
+/// kept where the client has a cache.
+pub(crate) struct Behalf<'a> {
+    pub caller: &'a Caller,
     pub wall: Duration,
 }
 
@@ -36,7 +41,7 @@ pub(crate) async fn carry_out<H: Host>(
     client: &Client<H>,
     resource: &Resource,
     operation: Operation,
-    stamp: &Stamp<'_>,
+    behalf: &Behalf<'_>,
 ) -> Result<Outcome> {
     if let Resource::Prefix(prefix) = resource {
         return match operation {
@@ -49,19 +54,21 @@ pub(crate) async fn carry_out<H: Host>(
     let text = uri.as_str();
     match operation {
         Operation::Read => {
-            let secret = client.read_uri(uri, ReadOptions::new()).await?;
+            let secret = client.read_uri(uri, behalf.reading(client)).await?;
             let version = secret.version();
             Ok(Outcome::Value(Found::new(secret.into_value()).with_version(version)))
         }
         Operation::Write(value) => {
             let value = of_fragment(uri, value)?;
-            stamp_first(client, uri, stamp).await?;
+            client.check_value(uri, &value)?;
+            stamp_first(client, uri, behalf).await?;
             let change = client.write(text, value).await?;
             Ok(changed(change.old_version, change.new_version))
         }
         Operation::Rotate(value) => {
             let value = of_fragment(uri, value)?;
-            stamp_first(client, uri, stamp).await?;
+            client.check_value(uri, &value)?;
+            stamp_first(client, uri, behalf).await?;
             let change = client.rotate(text, value).await?;
             Ok(changed(change.old_version, change.new_version))
         }
@@ -119,7 +126,8 @@ fn done(result: baokit_core::Result<()>) -> Result<Outcome> {
 
 /// With a fragment a value is that of its key, or an object of that key alone; without one it is an object.
 ///
-/// It is asked before anything is written: a secret that is stamped and then refused would be left without a version.
+/// It is asked before anything is written, as [`Client::check_value`] is: a secret that is stamped and then refused would
+/// be left without a version.
 fn of_fragment(uri: &SecretUri, mut value: SecretValue) -> Result<SecretValue> {
     let refused = |code| Err(CoreError::new(code).about(uri.to_string()).into());
     if uri.version().is_some() {
@@ -151,11 +159,11 @@ fn refuse_parts(uri: &SecretUri) -> Result<()> {
 /// Stamps a secret that was never written: the metadata first, which only the first of several writers can make.
 ///
 /// Where the token may not touch the metadata, the secret is written without a stamp.
-async fn stamp_first<H: Host>(client: &Client<H>, uri: &SecretUri, stamp: &Stamp<'_>) -> Result<()> {
+async fn stamp_first<H: Host>(client: &Client<H>, uri: &SecretUri, behalf: &Behalf<'_>) -> Result<()> {
     let stamped = match client.metadata(uri.whole().as_str()).await {
-        Ok(metadata) if metadata.versions().current_version() == 0 => stamp_there(client, uri, &metadata, stamp).await,
+        Ok(metadata) if metadata.versions().current_version() == 0 => stamp_there(client, uri, &metadata, behalf).await,
         Err(error) if error.code() == CoreCode::SecretNotFound => {
-            let change = stamp.change(&BTreeMap::new());
+            let change = behalf.change(&BTreeMap::new());
             client.kv2_write_metadata(uri.mount_wire(), uri.path_wire(), &change, Some(0)).await
         }
         result => result.map(drop),
@@ -171,20 +179,37 @@ async fn stamp_there<H: Host>(
     client: &Client<H>,
     uri: &SecretUri,
     metadata: &Metadata,
-    stamp: &Stamp<'_>,
+    behalf: &Behalf<'_>,
 ) -> baokit_core::Result<()> {
     let there = metadata.custom_metadata();
     if there.contains_key(CREATED_BY) {
         return Ok(());
     }
-    let (change, cas) = (stamp.change(there), metadata.versions().metadata_version());
+    let (change, cas) = (behalf.change(there), metadata.versions().metadata_version());
     client.kv2_patch_metadata(uri.mount_wire(), uri.path_wire(), &change, cas).await
 }
 
-impl Stamp<'_> {
+impl Behalf<'_> {
+    /// What is cached for one caller is never served to another, though both are permitted what they read.
+    fn reading<H: Host>(&self, client: &Client<H>) -> ReadOptions {
+        let (settings, options) = (client.settings(), ReadOptions::new());
+        if settings.cache().is_none() {
+            return options;
+        }
+        let Caller { issuer, subject, client_id, sender_key, .. } = self.caller;
+        // Each with its length, so that no part can be shifted into another.
+        let principal = [issuer, subject, client_id].map(|part| part.as_ref().map(|part| (part.len(), part)));
+        let sender_key = sender_key.as_ref().map(SenderKey::thumbprint);
+        let tenant = settings.tenant().tenant();
+        options.partition(Partition::new(tenant, &format!("{principal:?}"), Purpose::Execute.as_str(), sender_key))
+    }
+
     fn change(&self, there: &BTreeMap<String, String>) -> MetadataChange {
-        let marks =
-            [(CREATED_BY, self.subject.to_owned()), (CREATED_AT, rfc3339(self.wall)), (OWNER, self.subject.to_owned())];
+        // A longer subject is cut: the first write would be refused for its sake.
+        let subject = self.caller.subject();
+        let end = (0..=MAX_MARK.min(subject.len())).rev().find(|end| subject.is_char_boundary(*end));
+        let subject = subject.get(..end.unwrap_or_default()).unwrap_or_default();
+        let marks = [(CREATED_BY, subject.to_owned()), (CREATED_AT, rfc3339(self.wall)), (OWNER, subject.to_owned())];
         let missing = marks.into_iter().filter(|(key, _)| !there.contains_key(*key));
         missing.fold(MetadataChange::new(), |change, (key, value)| change.custom(key, value))
     }
@@ -198,7 +223,7 @@ pub(crate) async fn transfer<H: Host>(
     to: &Resource,
     overwrite: bool,
     moves: bool,
-    stamp: Stamp<'_>,
+    behalf: Behalf<'_>,
 ) -> Result<(u64, Outcome)> {
     let (from, to) = (from.uri()?.uri(), to.uri()?.uri());
     let copied = if moves {
@@ -210,7 +235,7 @@ pub(crate) async fn transfer<H: Host>(
         // It is stamped when it is made, since a source that is not there must leave nothing behind; and that it bears
         // no stamp does not unmake it.
         if let Ok(metadata) = client.metadata(to.as_str()).await {
-            let _ = stamp_there(client, to, &metadata, &stamp).await;
+            let _ = stamp_there(client, to, &metadata, &behalf).await;
         }
     }
     Ok((copied.source_version, changed(copied.old_version, copied.new_version)))
@@ -229,24 +254,25 @@ async fn keys<H: Host>(client: &Client<H>, uri: &SecretUri) -> Result<Outcome> {
 
 async fn list<H: Host>(client: &Client<H>, prefix: &str, window: Window) -> Result<Outcome> {
     let mut pages = client.list(prefix)?.limit(NAMES_A_PAGE);
-    let mut names = Vec::new();
-    while names.len() < MAX_NAMES
-        && let Some(page) = pages.next(client).await?
-    {
-        names.extend(page);
+    let (mut names, mut complete) = (Vec::new(), false);
+    while names.len() < MAX_NAMES && !complete {
+        match pages.next(client).await? {
+            Some(page) => names.extend(page),
+            None => complete = true,
+        }
     }
-    Ok(part(names, window))
+    Ok(part(names, complete, window))
 }
 
 async fn search<H: Host>(client: &Client<H>, prefix: &str, text: &str, window: Window) -> Result<Outcome> {
     let found = client.search(prefix, text).await?;
-    Ok(part(found.uris.iter().map(ToString::to_string).collect(), window))
+    Ok(part(found.uris.iter().map(ToString::to_string).collect(), found.is_complete, window))
 }
 
-fn part(items: Vec<String>, window: Window) -> Outcome {
+fn part(items: Vec<String>, complete: bool, window: Window) -> Outcome {
     let total = items.len();
     let shown = items.into_iter().skip(window.offset).take(window.limit.min(Window::MOST));
-    Outcome::Items(Listed::new(shown.collect(), total))
+    Outcome::Items(Listed { complete, ..Listed::new(shown.collect(), total) })
 }
 
 /// What a PDP is told of a secret: three of the keys of its `custom_metadata`.

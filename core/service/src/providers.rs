@@ -106,20 +106,22 @@ impl VersionEntry {
 }
 
 /// A part of a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Listed {
     /// Names below the prefix; a folder's ends in a slash.
     pub items: Vec<String>,
-    /// How many there are altogether.
+    /// How many there are altogether; where the list is not complete, how many were found.
     pub total: usize,
+    /// Whether they are all that there are: not where there were too many to look at, or some could not be listed.
+    pub complete: bool,
 }
 
 impl Listed {
-    /// These of so many.
+    /// These of so many, which are all that there are.
     #[must_use]
     pub fn new(items: Vec<String>, total: usize) -> Self {
-        Self { items, total }
+        Self { items, total, complete: true }
     }
 }
 
@@ -240,7 +242,7 @@ fn unsupported<'a, T: Shared + 'a>() -> BoxFuture<'a, Result<T>> {
 pub struct Providers(BTreeMap<Box<str>, Arc<dyn Strategy>>);
 
 impl Providers {
-    /// Registers a strategy. The name is what stands before the `:` of a reference, without an engine: 1 to
+    /// Registers a strategy. The name is what stands before the `:` of a reference: 1 to
     /// [`MAX_NAME`] lower-case ASCII letters and digits. A later strategy takes the place of an earlier one.
     ///
     /// # Errors
@@ -262,8 +264,7 @@ impl Providers {
     /// The strategy for a canonical reference or prefix.
     #[must_use]
     pub fn find(&self, reference: &str) -> Option<&Arc<dyn Strategy>> {
-        let scheme = reference.split(':').next().unwrap_or_default();
-        self.0.get(scheme.split('+').next().unwrap_or_default())
+        self.0.get(reference.split(':').next().unwrap_or_default())
     }
 
     /// The names of the providers, for [`Metrics::new`](crate::audit::Metrics::new).

@@ -14,10 +14,11 @@
 //! | `GRANT_TTL_DEFAULT`, `GRANT_MAX_USES_DEFAULT` | of a permit that says neither | 300 s, up to a day; 1 use, up to 1,000,000 |
 //! | `NEGATIVE_CACHE_TTL_S` | how long a denial is remembered | 0 s, up to an hour |
 //! | `ANTI_REPLAY_TTL_S` | above 0, an access token's `jti` is single-use for that time | 0 s, up to a day |
+//! | `SECRETS_STORE` | where several processes share grants and used proofs: `openbao+kv2://mount/prefix`, read by the native host | none: in memory |
 //! | `AUDIT_SAMPLE_CACHE_HIT_N` | of permits by a grant, one in so many is put on record | 1, up to 1,000,000 |
 //! | `INBOUND_AUTH_MODE` | what an access token must be bound to; see [`InboundAuth`] | `bearer` |
 //! | `FORWARDED_CLIENT_CERT_HEADER`, `TRUSTED_PROXY_CIDRS` | the header with the client's certificate, and the proxies it is taken from | none |
-//! | `SECRETS_PUBLIC_URL` | the address that DPoP proofs name; see [`Endpoint`] | none: proofs are refused |
+//! | `SECRETS_PUBLIC_URL` | the address that DPoP proofs name; see [`Endpoint`] | none: proofs are refused; required by `INBOUND_AUTH_MODE` `dpop` |
 //! | `FILE_MOUNT_PATH`, `FILE_ALLOWED_NAMES` | the folder of file pointers, and those that may be served | `/run/secrets`, none |
 //! | `YAML_VAULT_PATH` | the file behind `yaml://`, in `dev` and `test` alone | none |
 //! | `VAULT_ENABLE_FALLBACK`, `VAULT_FALLBACK_ORDER` | providers tried in turn where a read reaches nobody | false, none |
@@ -68,6 +69,8 @@ pub struct Settings {
     pub public_url: Option<Endpoint>,
     /// The PDP, where one decides.
     pub pdp: Option<PdpSettings>,
+    /// Whether `PDP_URL` names a PDP that nobody asks.
+    pub pdp_is_idle: bool,
     /// How long a grant lasts where the PDP does not say.
     pub grant_ttl: Duration,
     /// How often a grant may be used where the PDP does not say.
@@ -171,8 +174,18 @@ impl Settings {
         }
         if !self.enforce_scopes {
             warnings.push("SECRETS_ENFORCE_SCOPES is off: no scope is asked for");
+        } else if !self.require_auth {
+            warnings.push(
+                "SECRETS_ENFORCE_SCOPES is on and SECRETS_API_REQUIRE_AUTH is off: whoever shows no token has no scope",
+            );
         }
-        if self.pdp.is_none() {
+        if self.issuer.is_none() && self.jwks_url.is_some() {
+            warnings
+                .push("AUTH_JWKS_URL is set and OIDC_ISSUER is not: a token of these keys counts whoever issued it");
+        }
+        if self.pdp_is_idle {
+            warnings.push("PDP_URL is set and ENABLE_AUTHORIZATION is off: the PDP is not asked");
+        } else if self.pdp.is_none() {
             warnings.push("ENABLE_AUTHORIZATION is off: no PDP is asked, the scopes alone decide");
         }
         if self.salt.is_none() {

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use baokit_service::api::Request;
 use serde_json::{Value, json};
 use support::keys::Key;
+use support::scenario::{World, json as reply};
 use support::schema::{check, resolve};
 use support::{APP, Ask, OPEN, Party, Service};
 
@@ -54,6 +55,36 @@ fn a_head_is_answered_as_a_get_is_behind_the_same_gates() {
     assert_eq!(service.ask(&head.clone().dpop(&token, &proof)).refusal(), (401, "DPOP_PROOF_INVALID"), "it is for GET");
     let proof = service.proof(&key, &head, &token, "p");
     assert_eq!(service.ask(&head.dpop(&token, &proof)).status, 200);
+}
+
+#[test]
+fn a_search_says_where_it_could_not_look() {
+    let mut service = Service::open();
+    // There is no right to scan, and one folder has a name that no request can have.
+    let world = World::new(|seen| match seen.target.as_str() {
+        target if target.contains("scan=") => reply(403, r#"{"errors":["1 error occurred: permission denied"]}"#),
+        target if target.contains("list=") => reply(200, r#"{"data":{"keys":["../","deep"]}}"#),
+        _ => reply(404, r#"{"errors":[]}"#),
+    });
+    let client = std::sync::Arc::new(world.client(support::client_settings(World::settings(1))));
+    let enforcer = baokit_service::Enforcer::new(client, world.clone(), support::settings(OPEN));
+    service.api = baokit_service::SecretsApi::new(std::sync::Arc::new(enforcer));
+    service.world = world;
+    let search = Ask::get("/api/secrets/search").query("q", "deep").query("prefix", "openbao+kv2://secret/");
+    let found = service.ask(&search).ok();
+    assert_eq!((&found["items"], &found["total"]), (&json!(["openbao+kv2://secret/deep"]), &json!(1)));
+    assert_eq!(found["complete"], false);
+}
+
+#[test]
+fn a_subject_that_is_longer_than_metadata_may_be_is_cut_where_it_is_stamped() {
+    let service = Service::new(&[]);
+    let token = service.token(json!({"sub": format!("s{}", "é".repeat(300))}));
+    service.ask(&Ask::write(APP, json!({"token": "canary-value"})).bearer(&token)).ok();
+    let (_, metadata) = service.bao("GET", "secret/metadata/app", &Value::Null);
+    let custom = &metadata["data"]["custom_metadata"];
+    let stamped = format!("s{}", "é".repeat(255));
+    assert_eq!((&custom["owner"], &custom["created_by"]), (&json!(stamped), &json!(stamped)), "{metadata}");
 }
 
 #[test]
@@ -275,15 +306,27 @@ fn the_audit_is_shown_in_development_alone() {
 }
 
 #[test]
-fn what_ties_a_request_to_others_reaches_the_pdp_and_the_audit() {
+fn a_stream_of_events_ends_with_the_token_and_after_a_minute() {
     let service = Service::new(&[]);
+    let lasts = |seconds: u64| {
+        let token = service.token(json!({"exp": service.wall() + seconds}));
+        service.ask(&Ask::get("/api/secrets/events").bearer(&token)).events.unwrap().lasts().unwrap().as_secs()
+    };
+    assert!((29..=30).contains(&lasts(30)));
+    assert_eq!(lasts(3600), 60);
+}
+
+#[test]
+fn what_ties_a_request_to_others_reaches_the_pdp_and_the_audit() {
+    let service = Service::new(&[("TRUSTED_PROXY_CIDRS", "10.0.0.0/8")]);
     service.put("app", json!({"token": "canary-value"}));
     let ask = Ask::value(APP)
         .header("x-correlation-id", "c-1")
         .header("x-workflow-run-id", "w-1")
         .header("x-node-id", "n-1")
         .header("x-system-id", "s\u{7}-1")
-        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        .from("10.1.1.1");
     assert_eq!(service.alice(&ask).status, 200);
     let event = service.event();
     let question = service.state.borrow().questions.last().unwrap()["context"].clone();
@@ -374,4 +417,67 @@ fn the_description_is_whole() {
     }
     check(document, &schema, &json!({"operations": []})).unwrap_err();
     check(document, &schema, &json!({"operations": [{"op": "read", "uri": APP}]})).unwrap_err();
+}
+
+#[test]
+fn a_bulk_request_of_nobody_is_refused_as_a_whole_whatever_comes_first() {
+    let service = Service::new(&[]);
+    for first in ["openbao+kv2://other/app", "nonsense", "openbao+kv2://secret/app"] {
+        let before = service.events().len();
+        let operations = vec![json!({"op": "delete", "uri": first}); 100];
+        for continues in [true, false] {
+            let body = json!({"operations": operations, "continueOnError": continues});
+            assert_eq!(service.ask(&Ask::post("/api/secrets/bulk", body)).refusal(), (401, "TOKEN_MISSING"), "{first}");
+        }
+        assert!(service.events().len() - before <= 4, "{first}");
+    }
+    // For somebody they are refused one by one.
+    let body = json!({"operations": [{"op": "delete", "uri": "openbao+kv2://other/app"}]});
+    assert_eq!(service.alice(&Ask::post("/api/secrets/bulk", body)).ok()["results"][0]["status"], 400);
+}
+
+#[test]
+fn a_caller_is_told_less_of_a_failure_than_the_host() {
+    let service = Service::new(&[]);
+    service.put("app", json!({"a": 1}));
+    service.down(Party::Bao);
+    let ask = Ask::value(APP).bearer(&service.token(json!({})));
+    // That an answer names no node is tested of all of them.
+    let told = service.ask(&ask);
+    let advice = baokit_core::Code::ServerUnreachable.advice();
+    assert_eq!(told.body["message"], format!("SERVER_UNREACHABLE: {advice}"));
+    let answer = service.world.run(service.api.handle(ask.request()));
+    assert!(answer.failure.unwrap().to_string().contains("127.0.0.1"));
+    assert_eq!(service.ask(&Ask::get("/readyz")).status, 503);
+    let bulk = json!({"operations": [{"op": "delete", "uri": APP}]});
+    service.alice(&Ask::post("/api/secrets/bulk", bulk)).ok();
+
+    service.pass(120);
+    service.down(Party::Issuer);
+    let told = service.alice(&Ask::value(APP)).body;
+    assert_eq!(told["message"], format!("KEYS_UNREACHABLE: {}", baokit_service::Code::KeysUnreachable.advice()));
+
+    // What is wrong with a request itself is told.
+    let told = service.ask(&Ask::value("openbao+kv2://secret/a/../b")).body;
+    assert!(told["message"].as_str().unwrap().contains(".."), "{told}");
+
+    // An absent secret is named, and not who was asked for it.
+    let open = Service::open();
+    let told = open.ask(&Ask::value("openbao+kv2://secret/none")).body;
+    assert!(told["message"].as_str().unwrap().starts_with("SECRET_NOT_FOUND: openbao+kv2://secret/none; "), "{told}");
+}
+
+#[test]
+fn which_system_asks_is_taken_from_a_trusted_proxy_alone() {
+    let service = Service::new(&[("TRUSTED_PROXY_CIDRS", "10.0.0.0/8")]);
+    service.put("app", json!({"a": 1}));
+    service.judge(|question| json!({"decision": question["context"]["system_id"] == "payroll"}));
+    let ask = Ask::value(APP).header("x-system-id", "payroll").header("x-correlation-id", "c-1");
+    for ask in [ask.clone(), ask.clone().from("192.0.2.1")] {
+        assert_eq!(service.alice(&ask).status, 403);
+        assert_eq!(service.event()["correlation_id"], "c-1");
+        let question = service.state.borrow().questions.last().unwrap()["context"].clone();
+        assert!(["system_id", "node_id", "workflow_run_id"].iter().all(|fact| question[fact].is_null()), "{question}");
+    }
+    assert_eq!(service.alice(&ask.from("10.1.1.1")).status, 200);
 }

@@ -16,6 +16,7 @@ mod world;
 
 use baokit_service::Code;
 use baokit_service::bearer::{Bearer, Presented};
+use base64ct::{Base64UrlUnpadded, Encoding};
 use keys::{Key, encode, with, without};
 use serde_json::{Value, json};
 use world::{START, World, claims, refusal, service, settings};
@@ -120,6 +121,20 @@ fn the_key_says_which_algorithm() {
     let token = |alg: &str| Key::rsa().sign(&json!({"alg": alg, "kid": "rsa", "typ": "at+jwt"}), &claims());
     assert!(world.bearer(&service(), &token("PS256")).is_ok());
     assert_eq!(refusal(world.bearer(&service(), &token("RS256"))).0, Code::TokenInvalid);
+}
+
+#[test]
+fn a_token_whose_signature_is_written_in_another_way_is_the_same_token() {
+    let (world, bearer) = (issuer(), service());
+    let token = Key::ec(1).token("ec", &without(claims(), "jti"));
+    let (input, signature) = token.rsplit_once('.').unwrap();
+    let signature = p256::ecdsa::Signature::from_slice(&Base64UrlUnpadded::decode_vec(signature).unwrap()).unwrap();
+    let (r, s) = signature.split_scalars();
+    let other = p256::ecdsa::Signature::from_scalars(*r, -*s).unwrap();
+    let other = format!("{input}.{}", Base64UrlUnpadded::encode_string(&other.to_bytes()));
+    assert_ne!(token, other);
+    let hash = |token: &str| world.bearer(&bearer, token).unwrap().caller.token_hash.unwrap();
+    assert_eq!(hash(&token), hash(&other));
 }
 
 #[test]

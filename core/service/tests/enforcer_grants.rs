@@ -18,7 +18,7 @@ fn passed(answers: &[Answer]) -> usize {
 
 /// A service whose PDP permits once, with these obligations, and denies after that.
 fn permitting_once(context: Value) -> Service {
-    let service = Service::new(&[]);
+    let service = Service::new(&[("TRUSTED_PROXY_CIDRS", "10.0.0.0/8")]);
     service.put("app", json!({"token": "canary-value"}));
     let permits = Cell::new(1);
     service.judge(move |_| json!({"decision": permits.replace(0) > 0, "context": context.clone()}));
@@ -66,7 +66,7 @@ fn a_grant_is_used_as_often_as_it_says_and_no_longer_than_it_lasts() {
         Ask::value("openbao+kv2://secret/app#token").bearer(&token),
         Ask::value("openbao+kv2://secret/app?version=1").bearer(&token),
         Ask::value(APP).bearer(&service.token(json!({}))),
-        Ask::value(APP).bearer(&token).header("x-system-id", "another"),
+        Ask::value(APP).bearer(&token).header("x-system-id", "another").from("10.1.1.1"),
     ];
     for other in others {
         assert_eq!(service.ask(&other).refusal(), (403, "SECRET_AUTHZ_FAILED"), "{}", other.query);

@@ -258,6 +258,16 @@ fn a_full_store_of_proofs_refuses_and_a_full_store_of_grants_forgets_the_first_t
     assert_eq!(proof("1", 10, at(1)).unwrap_err().code(), Code::ProofReplayed);
     proof("3", 20, at(10)).unwrap();
 
+    let on = settings(&[("ANTI_REPLAY_TTL_S", "60")]);
+    let token = |jti: &str| {
+        let mut caller = caller();
+        caller.token_jti = Some(jti.to_owned());
+        now_or_never(check_token(&store, &on, &caller, at(10))).map_err(|error| error.code())
+    };
+    assert_eq!((token("1"), token("2")), (Ok(()), Ok(())), "full of proofs, not of tokens");
+    assert_eq!((token("3"), token("1")), (Err(Code::ReplayStoreFull), Err(Code::TokenReplayed)));
+    proof("4", 30, at(20)).unwrap();
+
     let key = |name: &str| Key::of("grant", &[Some(name)]);
     let grant =
         |until: u64| Grant { sender: None, uses: 9, until: at(until).wall, decision_id: None, policy_version: None };
@@ -271,6 +281,38 @@ fn a_full_store_of_proofs_refuses_and_a_full_store_of_grants_forgets_the_first_t
     now_or_never(store.put_denial(&key("c"), denial.clone(), at(11))).unwrap();
     assert_eq!(take("c"), Taken::Denied(denial));
     assert!(matches!(take("a"), Taken::Use(_)), "one in the place of another needs no room");
+}
+
+#[test]
+fn a_token_is_remembered_until_it_ends_and_no_longer() {
+    let (store, settings) = (MemoryStore::with_capacity(301), settings(&[("ANTI_REPLAY_TTL_S", "86400")]));
+    let token = |n: u64, ends: u64, now| {
+        let mut caller = caller();
+        (caller.token_jti, caller.expires) = (Some(format!("jti-{n}")), Some(EPOCH + ends));
+        now_or_never(check_token(&store, &settings, &caller, now)).map_err(|error| error.code())
+    };
+    for n in 0..2000 {
+        assert_eq!(token(n, n + 300, at(n)), Ok(()));
+        assert_eq!(token(n, n + 300, at(n)), Err(Code::TokenReplayed));
+    }
+    assert_eq!(token(1999, 2299, at(2298)), Err(Code::TokenReplayed));
+    // The host vouches for one that has ended: it is used once all the same.
+    assert_eq!(token(5000, 1, at(3000)), Ok(()));
+    assert_eq!(token(5000, 1, at(3001)), Err(Code::TokenReplayed));
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_or_forward_lets_nobody_use_a_proof_twice() {
+    let store = MemoryStore::new();
+    let clocks = |monotonic: u64, wall: u64| Now { monotonic: Duration::from_secs(monotonic), ..at(wall) };
+    let proof = |jti: &str, now| now_or_never(check_proof(&store, "k", jti, at(60).wall, now)).map_err(|e| e.code());
+    proof("1", clocks(0, 0)).unwrap();
+    assert_eq!(proof("1", clocks(61, 31)), Err(Code::ProofReplayed), "set back by 30 s");
+    assert_eq!(proof("1", clocks(89, 59)), Err(Code::ProofReplayed));
+    assert_eq!(proof("1", clocks(90, 60)), Err(Code::ProofInvalid));
+    proof("2", clocks(100, 0)).unwrap();
+    assert_eq!(proof("2", clocks(101, 60)), Err(Code::ProofInvalid), "set forward");
+    assert_eq!(proof("2", clocks(102, 1)), Err(Code::ProofReplayed), "and back again");
 }
 
 const RACERS: usize = 1000;

@@ -217,9 +217,12 @@ impl<H: Host> Operation<'_, H> {
     /// Lets the floor be where a strong read that began at `since` shows it.
     pub(super) fn settle(&self, key: &str, seen: &Sighting, pin: Option<u64>, since: u64) {
         let fell = self.session(|session| session.settle(key, seen, pin, since, &self.leads));
-        if let Some(before) = fell.filter(|before| *before > seen.version) {
-            let notice = Notice::VersionRegressed { secret: key, seen: before, found: seen.version };
-            self.client.host.notice(&notice);
+        self.tell_of_fall(key, fell, seen.version);
+    }
+
+    pub(super) fn tell_of_fall(&self, key: &str, fell: Option<u64>, found: u64) {
+        if let Some(seen) = fell.filter(|seen| *seen > found) {
+            self.client.host.notice(&Notice::VersionRegressed { secret: key, seen, found });
         }
     }
 

@@ -105,11 +105,11 @@ impl<H: Host> Operation<'_, H> {
         let call = kv2::patch(at, changes, cas)?;
         let _changes = self.changes(at);
         let Some(cas) = cas else {
+            let since = self.session(|session| session.floors.moves());
             let (wrote, exchange) = self.once(&call).await?;
             return match wrote {
                 Wrote::Version(written) => {
-                    let note = (written.version(), written.created_time());
-                    self.session(|session| session.floors.wrote(&at.key(), note.0, note.1));
+                    self.wrote(&at.key(), &written, since);
                     Ok(written)
                 }
                 Wrote::Mismatch(error) => Err(self.place(&exchange, error)),

@@ -244,8 +244,13 @@ impl<H: Host> Client<H> {
         }
     }
 
-    /// Refuses a value that can't be what the URI names.
-    pub(super) fn check_value(&self, uri: &SecretUri, value: &SecretValue) -> Result<()> {
+    /// Refuses a value that can't be what the URI names, as every write does before it asks OpenBao for anything. It
+    /// sends nothing.
+    ///
+    /// # Errors
+    /// [`Code::InvalidValue`] for a whole secret that is no object, and for what could not be read again as it is: what
+    /// is nested deeper than [`MAX_DEPTH`] levels, and integers beyond 2^53.
+    pub fn check_value(&self, uri: &SecretUri, value: &SecretValue) -> Result<()> {
         match uri.fragment() {
             Some(_) => require_kept(value, MAX_DEPTH - 1, uri),
             None => require_object(value, uri),

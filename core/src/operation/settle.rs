@@ -14,6 +14,7 @@ use crate::drive::Host;
 use crate::error::{Code, Error, Result};
 use crate::rules::Rule;
 use crate::secret::SecretValue;
+use crate::session::floors::Sighting;
 
 /// Where a mismatch under `cas` leaves a write.
 enum Found {
@@ -53,6 +54,7 @@ impl<H: Host> Operation<'_, H> {
         let base = base.or_else(|| self.session(|session| session.floors.created(&key, cas)));
         let mut in_doubt = false;
         loop {
+            let since = self.session(|session| session.floors.moves());
             let (answer, exchange) = self.carry_out_in(call.spec.clone(), self.node, self.deadline, in_doubt).await?;
             in_doubt = exchange.in_doubt();
             let (wrote, exchange) = self.placed(call.read(answer), exchange)?;
@@ -86,9 +88,17 @@ impl<H: Host> Operation<'_, H> {
                     format!("the answer speaks of version {} after a write that follows {cas}", written.version());
                 return Err(self.place(&exchange, Error::new(Code::Indeterminate).about(key).because(reason)));
             }
-            self.session(|session| session.floors.wrote(&key, written.version(), written.created_time()));
+            self.wrote(&key, &written, since);
             return Ok(written);
         }
+    }
+
+    /// Lets the floor be where a write that was acknowledged has left the secret. It is as good as a strong read: where
+    /// more was seen before it was sent, the secret was made anew since.
+    pub(super) fn wrote(&self, key: &str, written: &Written, since: u64) {
+        let seen = Sighting::of(written.version(), written.created_time(), None);
+        let fell = self.session(|session| session.place_floor(key, &seen, None, since));
+        self.tell_of_fall(key, fell, seen.version);
     }
 
     /// What is behind a mismatch.
@@ -165,7 +175,7 @@ impl<H: Host> Operation<'_, H> {
         let call = kv2::write(at, data, None)?;
         let key = at.key();
         let _changes = self.changes(at);
-        let before = self.session(|session| session.floor(&key).0.version);
+        let (before, since) = self.session(|session| (session.floor(&key).0.version, session.floors.moves()));
         let written = match self.once(&call).await {
             Ok((Wrote::Version(written), _)) => written,
             Ok((Wrote::Mismatch(error), exchange)) => return Err(self.place(&exchange, error)),
@@ -180,7 +190,7 @@ impl<H: Host> Operation<'_, H> {
             },
             Err(error) => return Err(error),
         };
-        self.session(|session| session.floors.wrote(&key, written.version(), written.created_time()));
+        self.wrote(&key, &written, since);
         Ok(written)
     }
 

@@ -151,13 +151,6 @@ impl Floors {
         }
     }
 
-    /// A write made this version.
-    pub fn wrote(&mut self, key: &str, version: u64, created_time: &str) {
-        if let Some(floor) = self.moved(key) {
-            floor.saw(&Sighting::of(version, created_time, None));
-        }
-    }
-
     /// These versions were deleted or destroyed, or were undeleted.
     pub fn changed(&mut self, key: &str, versions: &[u64], gone: bool) {
         if let Some(floor) = self.moved(key) {

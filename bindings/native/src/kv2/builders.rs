@@ -223,7 +223,7 @@ pub struct WriteMetadata {
 
 impl WriteMetadata {
     /// Changes it only if this is the version of the metadata (0 where it was never written), and does not start
-    /// over. See [`Versions::metadata_version`].
+    /// over. See [`Versions::metadata_version`](crate::Versions::metadata_version).
     pub fn cas(mut self, version: u64) -> Self {
         self.cas = Some(version);
         self

@@ -19,6 +19,8 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Body,
+    /// Why a request failed, with all that is known: for the host's log. The body tells a caller less.
+    pub failure: Option<Error>,
 }
 
 /// The body of an answer.
@@ -26,7 +28,8 @@ pub struct Response {
 pub enum Body {
     /// Bytes, which are wiped when they are dropped.
     Bytes(Zeroizing<Vec<u8>>),
-    /// Server-sent events (`text/event-stream`), as long as the caller listens.
+    /// Server-sent events (`text/event-stream`), until the caller goes, and no longer than [`Subscription::lasts`]: the
+    /// host ends the answer then. The caller comes back with `Last-Event-ID`, and is looked at anew.
     Events(Subscription),
 }
 
@@ -42,7 +45,7 @@ impl std::fmt::Debug for Body {
 impl Response {
     pub(crate) fn new(status: u16, kind: &str, body: Zeroizing<Vec<u8>>) -> Self {
         let headers = vec![("content-type", kind.to_owned()), ("cache-control", "no-store".to_owned())];
-        Self { status, headers, body: Body::Bytes(body) }
+        Self { status, headers, body: Body::Bytes(body), failure: None }
     }
 
     pub(crate) fn json(status: u16, value: &impl Serialize) -> Self {
@@ -75,13 +78,18 @@ impl Response {
             let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
             answer = answer.with("retry-after", seconds.max(1).to_string());
         }
-        answer
+        answer.failing(error)
+    }
+
+    pub(crate) fn failing(mut self, error: &Error) -> Self {
+        self.failure = Some(error.clone());
+        self
     }
 }
 
 /// What an error says to a caller: `{"error", "code", "message"}`.
 pub(crate) fn problem(error: &Error) -> Value {
-    json!({"error": error.code().kind(), "code": error.code().as_str(), "message": error.to_string()})
+    json!({"error": error.code().kind(), "code": error.code().as_str(), "message": error.outward()})
 }
 
 /// RFC 6750, section 3, and RFC 9449, section 7.1. Without credentials there is nothing to say of them.
@@ -146,9 +154,12 @@ pub(crate) fn outcome(uri: &str, reference: &str, outcome: &Outcome, window: Opt
             }
             Response::json(200, &answer)
         }
-        Outcome::Items(Listed { items, total, .. }) => {
+        Outcome::Items(Listed { items, total, complete }) => {
             let Window { offset, limit } = window.unwrap_or(Window { offset: 0, limit: *total });
-            Response::json(200, &json!({"items": items, "offset": offset, "limit": limit, "total": total}))
+            Response::json(
+                200,
+                &json!({"items": items, "offset": offset, "limit": limit, "total": total, "complete": complete}),
+            )
         }
     }
 }

@@ -36,9 +36,13 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
             return Err(Error::new(Code::InvalidRequest).because(reason));
         }
         let mut results = Vec::with_capacity(bulk.operations.len());
-        let mut is_over = false;
+        let (mut is_over, mut failure) = (false, None);
         for one in bulk.operations {
             let (name, uri, operation) = one.into_parts();
+            if !results.is_empty() {
+                // A URI is refused to anybody; a hundred of them are told of to somebody only.
+                self.enforcer.authenticate(who, operation.purpose()).await?;
+            }
             if is_over {
                 results
                     .push(json!({"op": name, "uri": uri, "status": 424, "code": "NOT_ATTEMPTED", "message": LEFT_OUT}));
@@ -50,9 +54,13 @@ impl<H: Host, S: Store> SecretsApi<H, S> {
                 return Err(error.clone());
             }
             is_over = result.is_err() && !bulk.continue_on_error;
+            failure = failure.or(result.as_ref().err().cloned());
             results.push(told(name, &uri, &result));
         }
-        Ok(Response::json(200, &json!({"results": results})))
+        let mut answer = Response::json(200, &json!({"results": results}));
+        // The first of them: the others are in the audit.
+        answer.failure = failure;
+        Ok(answer)
     }
 
     async fn one(&self, who: &mut Who<'_>, uri: String, operation: Operation) -> (String, Result<Outcome>) {
@@ -74,7 +82,7 @@ fn told(name: &str, uri: &str, result: &Result<Outcome>) -> Value {
         Ok(_) => json!({"op": name, "uri": uri, "status": 200}),
         Err(error) => {
             let code = error.code();
-            json!({"op": name, "uri": uri, "status": code.status(), "code": code.as_str(), "message": error.to_string()})
+            json!({"op": name, "uri": uri, "status": code.status(), "code": code.as_str(), "message": error.outward()})
         }
     }
 }

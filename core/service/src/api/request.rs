@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use zeroize::Zeroizing;
 
 use crate::caller::{Caller, Context};
+use crate::settings::Settings;
 
 /// A request as a host received it: nothing decoded, nothing decided.
 #[derive(Default)]
@@ -47,13 +48,19 @@ impl<'a> Request<'a> {
     }
 
     /// What ties the request to others, from its headers.
-    pub(crate) fn context(&self) -> Context {
+    ///
+    /// Which run, node and system asks are facts to a PDP and part of a grant, so that they are taken from a proxy of
+    /// `TRUSTED_PROXY_CIDRS` alone: anybody else could claim them. Correlation and trace say nothing of who asks.
+    pub(crate) fn context(&self, settings: &Settings) -> Context {
         let text = |name: &str| self.header(name).map(bounded).filter(|text| !text.is_empty());
+        let trusted = |peer| settings.trusted_proxies.iter().any(|network| network.contains(peer));
+        let is_trusted = self.peer.is_some_and(trusted);
+        let fact = |name: &str| text(name).filter(|_| is_trusted);
         Context {
             correlation_id: text("x-correlation-id").or_else(|| text("x-request-id")),
-            workflow_run_id: text("x-workflow-run-id"),
-            node_id: text("x-node-id"),
-            system_id: text("x-system-id"),
+            workflow_run_id: fact("x-workflow-run-id"),
+            node_id: fact("x-node-id"),
+            system_id: fact("x-system-id"),
             // version-traceid-parentid-flags
             trace_id: self.header("traceparent").and_then(|text| text.split('-').nth(1)).map(bounded),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
@@ -110,6 +111,7 @@ impl Recent {
 pub struct Subscription {
     recent: Arc<Recent>,
     seen: u64,
+    lasts: Option<Duration>,
 }
 
 impl Subscription {
@@ -117,7 +119,19 @@ impl Subscription {
         let last = recent.last();
         // A number that was not given out yet is of a process before this one, of whose events none are left.
         let seen = after.map_or(last, |after| if after > last { 0 } else { after });
-        Self { recent, seen }
+        Self { recent, seen, lasts: None }
+    }
+
+    pub(crate) fn lasting(mut self, time: Duration) -> Self {
+        self.lasts = Some(time);
+        self
+    }
+
+    /// How long it is to be read from when it was made; none where nothing ends it. It has no clock itself: whoever
+    /// reads ends it.
+    #[must_use]
+    pub fn lasts(&self) -> Option<Duration> {
+        self.lasts
     }
 
     /// Waits for the next event. Dropping the future loses nothing.

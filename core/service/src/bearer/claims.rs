@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::jws::Jws;
-use super::{LEEWAY, invalid, json};
+use super::{LEEWAY, check_end, invalid, json};
+use crate::Result;
 use crate::caller::Caller;
-use crate::{Code, Error, Result};
 
 /// Most audiences, and most scopes, of one token.
 const MAX_ENTRIES: usize = 64;
@@ -27,7 +27,6 @@ pub(super) struct Claims {
     pub jkt: Option<String>,
     /// `cnf.x5t#S256`
     pub certificate: Option<String>,
-    expires: u64,
     not_before: u64,
 }
 
@@ -54,15 +53,13 @@ impl Claims {
         caller.scopes = scopes(&claims)?;
         caller.token_jti = text(&claims, "jti")?;
         caller.expires = Some(expires);
-        Ok(Self { caller, jkt, certificate, expires, not_before })
+        Ok(Self { caller, jkt, certificate, not_before })
     }
 
     /// Whether the token is valid now: not past its end, for which there is no leeway, and not before its
     /// beginning by more than [`LEEWAY`].
     pub fn check_time(&self, wall: Duration) -> Result<()> {
-        if wall.as_secs() >= self.expires {
-            return Err(Error::new(Code::TokenExpired).because("its exp has passed"));
-        }
+        check_end(&self.caller, wall)?;
         if self.not_before > wall.saturating_add(LEEWAY).as_secs() {
             return Err(invalid("its nbf or iat lies in the future; see whether the clocks agree"));
         }

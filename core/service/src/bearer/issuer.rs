@@ -4,8 +4,6 @@
 //! Only the configured issuer is asked, and the one address that its document names: over https, or over http on this
 //! machine where the issuer is configured so. Redirects are not followed.
 
-use std::sync::Arc;
-
 use baokit_core::Host;
 use baokit_core::config::{Origin, Scheme};
 use baokit_core::http::{Failure, FailureKind, Method, Request};
@@ -26,7 +24,7 @@ const MAX_KEYS: usize = 100;
 #[derive(Debug)]
 pub(super) enum Source {
     /// From a configured address.
-    At(Arc<Location>),
+    At(Location),
     /// From the address that the issuer's document names.
     Of {
         /// As its tokens and its document name it.
@@ -46,7 +44,7 @@ impl Source {
     /// As configured; `None` where nobody's tokens count.
     pub fn of(settings: &Settings) -> Option<Self> {
         if let Some(url) = &settings.jwks_url {
-            return Some(Self::At(Arc::new(Location { origin: url.origin().clone(), target: target(url.path()) })));
+            return Some(Self::At(Location { origin: url.origin().clone(), target: target(url.path()) }));
         }
         let issuer = settings.issuer.clone()?;
         // The settings have parsed it before.
@@ -55,17 +53,16 @@ impl Source {
         Some(Self::Of { issuer, document })
     }
 
-    /// Fetches the keys; `known` is where they were the last time.
-    pub async fn fetch<H: Host>(&self, host: &H, known: Option<Arc<Location>>) -> Result<(Arc<Location>, Vec<Key>)> {
-        let location = match (self, known) {
-            (Self::At(location), _) => location.clone(),
-            (Self::Of { .. }, Some(location)) => location,
-            (Self::Of { issuer, document }, None) => {
-                Arc::new(key_set(issuer, &document.origin, &document.fetch(host).await?)?)
+    /// Fetches the keys. Where the document names an address it is read each time: keys are withdrawn by naming
+    /// another one, too.
+    pub async fn fetch<H: Host>(&self, host: &H) -> Result<Vec<Key>> {
+        let set = match self {
+            Self::At(location) => location.fetch(host).await?,
+            Self::Of { issuer, document } => {
+                key_set(issuer, &document.origin, &document.fetch(host).await?)?.fetch(host).await?
             }
         };
-        let keys = keys(&location.fetch(host).await?)?;
-        Ok((location, keys))
+        keys(&set)
     }
 }
 

@@ -49,6 +49,11 @@ impl<'a> Jws<'a> {
         }
     }
 
+    /// What is signed: header and payload as they came.
+    pub fn signed(&self) -> &'a str {
+        self.input
+    }
+
     /// Whether this key signed it, with an algorithm that the key is for.
     pub fn is_signed_by(&self, key: &Key) -> bool {
         key.verifies(self.algorithm, self.input.as_bytes(), &self.signature)

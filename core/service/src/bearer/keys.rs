@@ -6,7 +6,7 @@
 //! | they are fetched anew before that, while everybody but one goes on with them | after [`REFRESH`], 30 s |
 //! | a token with an unknown `kid` has them fetched at once, and not again | for [`UNKNOWN_PAUSE`], 60 s |
 //! | after a fetch that failed, none is tried | for [`FAILURE_PAUSE`], 5 s |
-//! | a fetch, discovery included, takes at most | [`FETCH_LIMIT`], 5 s |
+//! | a fetch, which begins with discovery where no address is configured, takes at most | [`FETCH_LIMIT`], 5 s |
 //!
 //! So an issuer that does not answer is not noticed for 30 s at least, and after 60 s at most no token is accepted:
 //! whether a key was withdrawn can't be known then.
@@ -17,7 +17,7 @@ use std::time::Duration;
 use baokit_core::{Host, within};
 use event_listener::Event;
 
-use super::issuer::{Location, Source};
+use super::issuer::Source;
 use super::jwk::{Algorithm, Key};
 use crate::{Code, Error, Result};
 
@@ -102,9 +102,9 @@ impl Keys {
                     within(host, limit, ended).await;
                 }
                 Next::Wait(limit) => host.sleep(limit.min(POLL)).await,
-                Next::Fetch(number, known) => {
+                Next::Fetch(number) => {
                     let mut flight = Flight { keys: self, number, outcome: None };
-                    let fetched = within(host, FETCH_LIMIT, self.source.fetch(host, known)).await;
+                    let fetched = within(host, FETCH_LIMIT, self.source.fetch(host)).await;
                     let late = || Err(unreachable("the issuer did not answer within 5 s"));
                     flight.outcome = Some((now, host.now().monotonic, fetched.unwrap_or_else(late)));
                 }
@@ -130,7 +130,7 @@ struct Flight<'a> {
     outcome: Option<(Duration, Duration, Fetched)>,
 }
 
-type Fetched = Result<(Arc<Location>, Vec<Key>)>;
+type Fetched = Result<Vec<Key>>;
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
@@ -143,8 +143,6 @@ impl Drop for Flight<'_> {
 #[derive(Debug, Default)]
 struct State {
     set: Option<Arc<KeySet>>,
-    /// Where the keys are, as far as it was found out.
-    known: Option<Arc<Location>>,
     /// The fetch under way, and when others stop waiting for it.
     flight: Option<(u64, Duration)>,
     /// How many fetches there were.
@@ -158,7 +156,7 @@ struct State {
 #[derive(Debug)]
 enum Next {
     Use(Arc<KeySet>),
-    Fetch(u64, Option<Arc<Location>>),
+    Fetch(u64),
     Wait(Duration),
     Refuse(Error),
 }
@@ -190,7 +188,7 @@ impl State {
         }
         self.fetches = self.fetches.saturating_add(1);
         self.flight = Some((self.fetches, now.saturating_add(LEASE)));
-        Next::Fetch(self.fetches, self.known.clone())
+        Next::Fetch(self.fetches)
     }
 
     fn end(&mut self, number: u64, outcome: Option<(Duration, Duration, Fetched)>) {
@@ -201,16 +199,11 @@ impl State {
         self.flight = None;
         match outcome {
             None => {}
-            Some((began, _, Ok((known, keys)))) => {
+            Some((began, _, Ok(keys))) => {
                 self.set = Some(Arc::new(KeySet { keys, generation: number, fetched: began }));
-                self.known = Some(known);
                 self.failed = None;
             }
-            Some((_, ended, Err(error))) => {
-                // The keys may have moved: the next fetch looks for them anew.
-                self.known = None;
-                self.failed = Some((ended, error));
-            }
+            Some((_, ended, Err(error))) => self.failed = Some((ended, error)),
         }
     }
 }

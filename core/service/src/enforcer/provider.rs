@@ -10,9 +10,9 @@ use baokit_core::uri::tenant::TenantUri;
 use baokit_core::{Client, Code as CoreCode, Error as CoreError, Family, Host};
 use serde_json::Value;
 
-use super::{Enforcer, Permit};
+use super::{Enforcer, Permit, Who};
 use crate::error::{Code, Error, Result};
-use crate::kv2::{self, Stamp};
+use crate::kv2::{self, Behalf};
 use crate::operation::{Operation, Outcome};
 use crate::policy::{ResourceAttributes, Store};
 use crate::purpose::Purpose;
@@ -59,20 +59,20 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         operation: Operation,
         wall: Duration,
     ) -> (Result<Outcome>, Option<String>) {
-        let stamp = Stamp { subject: permit.caller.subject(), wall };
+        let behalf = Behalf { caller: &permit.caller, wall };
         let is_read = matches!(operation, Operation::Read);
-        match (self.perform_at(&permit.resource, operation, &stamp).await, &permit.resource) {
+        match (self.perform_at(&permit.resource, operation, &behalf).await, &permit.resource) {
             (Err(error), Resource::Secret(uri)) if is_read && is_unreached(&error) => {
-                self.read_elsewhere(uri, error, &stamp).await
+                self.read_elsewhere(uri, error, &behalf).await
             }
             (result, _) => (result, None),
         }
     }
 
-    async fn perform_at(&self, resource: &Resource, operation: Operation, stamp: &Stamp<'_>) -> Result<Outcome> {
+    async fn perform_at(&self, resource: &Resource, operation: Operation, behalf: &Behalf<'_>) -> Result<Outcome> {
         if let Some(client) = self.client_of(resource) {
             self.verify_mount(client, resource).await?;
-            return kv2::carry_out(client, resource, operation, stamp).await;
+            return kv2::carry_out(client, resource, operation, behalf).await;
         }
         match self.providers.find(resource.as_str()) {
             Some(provider) => strategy::carry_out(&**provider, resource, operation).await,
@@ -106,25 +106,37 @@ impl<H: Host, S: Store> Enforcer<H, S> {
 
     async fn attributes_at(&self, resource: &Resource) -> Result<ResourceAttributes> {
         match (self.client_of(resource), self.providers.find(resource.as_str())) {
-            (Some(client), _) => kv2::attributes(client, resource).await,
+            (Some(client), _) if matches!(resource, Resource::Secret(_)) => {
+                // Whatever is mounted there, what a path of it means is known for KVv2 alone.
+                self.verify_mount(client, resource).await?;
+                kv2::attributes(client, resource).await
+            }
+            (Some(_), _) => Ok(ResourceAttributes::default()),
             (None, Some(provider)) => strategy::attributes(&**provider, resource).await,
             (None, None) => Ok(ResourceAttributes::default()),
         }
     }
 
     /// Reads from the other providers, until one can be reached: what it says counts, a refusal and an absent secret
-    /// too.
+    /// too. Each is another resource, so that the policies are asked about it too, and their refusal counts as well.
     async fn read_elsewhere(
         &self,
         asked: &TenantUri,
         mut last: Error,
-        stamp: &Stamp<'_>,
+        behalf: &Behalf<'_>,
     ) -> (Result<Outcome>, Option<String>) {
+        let mut who = Who::admitted(behalf.caller.clone());
         for other in self.elsewhere(asked) {
             self.audit.metrics().circuit_open(asked.provider().as_str());
-            match self.perform_at(&other, Operation::Read, stamp).await {
+            let name = other.provider().to_owned();
+            let result = match self.permit(&mut who, Purpose::Execute, other).await {
+                Ok(permit) => self.perform_at(&permit.resource, Operation::Read, behalf).await,
+                Err(error) if is_unreached(&error) => Err(error),
+                Err(error) => return (Err(error), None),
+            };
+            match result {
                 Err(error) if is_unreached(&error) => last = error,
-                result => return (result, Some(other.provider().to_owned())),
+                result => return (result, Some(name)),
             }
         }
         (Err(last), None)
@@ -140,6 +152,22 @@ impl<H: Host, S: Store> Enforcer<H, S> {
     }
 }
 
+/// Whether nobody could be reached. That this client has too much to do itself says nothing of its provider.
 fn is_unreached(error: &Error) -> bool {
-    error.core().is_some_and(|error| error.code().family() == Family::Transport)
+    let is_own = |error: &CoreError| error.subject() == Some("VAULT_MAX_CONCURRENT_OPERATIONS");
+    error.core().is_some_and(|error| error.code().family() == Family::Transport && !is_own(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_with_too_much_to_do_is_no_provider_out_of_reach() {
+        let late = || CoreError::new(CoreCode::DeadlineExceeded);
+        assert!(is_unreached(&late().into()));
+        assert!(is_unreached(&late().about("secret/app").into()));
+        assert!(!is_unreached(&late().about("VAULT_MAX_CONCURRENT_OPERATIONS").into()));
+        assert!(!is_unreached(&CoreError::new(CoreCode::SecretNotFound).into()));
+    }
 }

@@ -77,6 +77,18 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         error
     }
 
+    /// Puts on record that nobody waited for a decision.
+    pub(super) fn cut_off(&self, purpose: Purpose, resource: &Resource, caller: Option<&Caller>, context: &Context) {
+        let nobody = Caller::anonymous();
+        let code = Code::Core(CoreCode::Indeterminate).as_str();
+        self.audit.metrics().decision(Effect::Error);
+        self.audit.metrics().error(code);
+        let caller = caller.unwrap_or(&nobody);
+        let mut event = self.event(Kind::Error, Effect::Error, purpose, Some(resource), caller, context);
+        event.code = Some(code);
+        self.audit.record(event);
+    }
+
     /// Puts what came of a permit on record.
     pub(super) fn conclude(&self, permit: &Permit, kind: Kind, ending: Ending) {
         let Permit { purpose, resource, caller, basis } = permit;

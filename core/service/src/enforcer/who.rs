@@ -1,22 +1,31 @@
 //! Who asks, as far as it is known by now: identified once, however many operations one request has.
 
+use std::time::Duration;
+
 use baokit_core::Host;
 
-use crate::bearer::{Bearer, Presented, UsedProof};
+use crate::bearer::{Bearer, Presented, UsedProof, check_end};
 use crate::caller::{Caller, Context};
 use crate::error::{Error, Result};
 use crate::policy::{Store, replay};
 use crate::settings::Settings;
 
+/// How long a token counts within one request after it was verified: as long as the issuer's keys do.
+const VERIFIED_FOR: Duration = Duration::from_secs(60);
+
 /// Who asks.
 pub struct Who<'a> {
     state: State<'a>,
     context: Context,
+    /// What was shown, and when it was verified: on the monotonic clock, before the issuer was asked.
+    verified: Option<(Presented<'a>, Duration)>,
     /// Stands for a caller of whom nothing is known yet.
     nobody: Caller,
 }
 
 enum State<'a> {
+    /// Authenticated by the host, and not yet looked at.
+    Known(Caller),
     /// Shown and not yet looked at.
     Presented(Presented<'a>),
     /// Verified; its proof, and its token where that may be used once, are not used yet.
@@ -27,23 +36,43 @@ enum State<'a> {
 }
 
 impl<'a> Who<'a> {
-    /// A caller that the host has authenticated itself.
+    /// A caller that the host has authenticated itself. It vouches for who that is, and the settings are asked all the
+    /// same: a caller without a subject is refused where `SECRETS_API_REQUIRE_AUTH` is on, one past its `expires`
+    /// always, one without the sender key that `INBOUND_AUTH_MODE` asks for; and a `token_jti` or `token_hash` that is
+    /// named may be used once where `ANTI_REPLAY_TTL_S` says so.
+    ///
+    /// Whether a proof was used before is for the host to see: the service is not shown it.
     #[must_use]
     pub fn known(caller: Caller) -> Self {
-        Self { context: caller.context.clone(), state: State::Admitted(caller), nobody: Caller::anonymous() }
+        Self {
+            context: caller.context.clone(),
+            state: State::Known(caller),
+            verified: None,
+            nobody: Caller::anonymous(),
+        }
+    }
+
+    /// A caller that has passed every check of who it is already.
+    pub(super) fn admitted(caller: Caller) -> Self {
+        Self {
+            context: caller.context.clone(),
+            state: State::Admitted(caller),
+            verified: None,
+            nobody: Caller::anonymous(),
+        }
     }
 
     /// Whoever shows this.
     #[must_use]
     pub fn presented(presented: Presented<'a>, context: Context) -> Self {
-        Self { context, state: State::Presented(presented), nobody: Caller::anonymous() }
+        Self { context, state: State::Presented(presented), verified: None, nobody: Caller::anonymous() }
     }
 
     /// What is known of the caller by now.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         match &self.state {
-            State::Verified(caller, _) | State::Admitted(caller) => caller,
+            State::Known(caller) | State::Verified(caller, _) | State::Admitted(caller) => caller,
             State::Presented(_) | State::Refused(_) => &self.nobody,
         }
     }
@@ -54,6 +83,11 @@ impl<'a> Who<'a> {
         &self.context
     }
 
+    /// Whether it was found out by now who it is.
+    pub(super) fn is_identified(&self) -> bool {
+        matches!(self.state, State::Verified(..) | State::Admitted(_))
+    }
+
     /// Why whoever asks was refused, whatever it asks for.
     pub(crate) fn refusal(&self) -> Option<&Error> {
         match &self.state {
@@ -62,18 +96,37 @@ impl<'a> Who<'a> {
         }
     }
 
-    /// Verifies what was shown, once.
+    /// Verifies what was shown, once; and again what was verified [`VERIFIED_FOR`] ago. Whether the token has ended is
+    /// asked each time.
     pub(super) async fn identify<H: Host>(&mut self, bearer: &Bearer, host: &H) -> Result<Caller> {
-        if let State::Presented(presented) = &self.state {
-            self.state = match bearer.authenticate(host, presented).await {
+        let now = host.now();
+        let first = match &self.state {
+            State::Known(caller) => match bearer.check_known(caller, now.wall) {
+                Ok(()) => State::Verified(caller.clone(), None),
+                Err(error) => State::Refused(error),
+            },
+            State::Presented(presented) => match bearer.authenticate(host, presented).await {
                 Ok(authenticated) => {
                     let mut caller = authenticated.caller;
                     caller.context = self.context.clone();
+                    self.verified = Some((*presented, now.monotonic));
                     State::Verified(caller, authenticated.proof)
                 }
                 Err(error) => State::Refused(error),
-            };
-        }
+            },
+            State::Verified(caller, _) | State::Admitted(caller) => {
+                check_end(caller, now.wall)?;
+                if let Some((presented, at)) = &mut self.verified
+                    && now.monotonic.saturating_sub(*at) >= VERIFIED_FOR
+                {
+                    bearer.verify_again(host, presented).await?;
+                    *at = now.monotonic;
+                }
+                return Ok(caller.clone());
+            }
+            State::Refused(error) => return Err(error.clone()),
+        };
+        self.state = first;
         match &self.state {
             State::Refused(error) => Err(error.clone()),
             _ => Ok(self.caller().clone()),

@@ -39,7 +39,8 @@ pub async fn check_proof<S: Store>(store: &S, jkt: &str, jti: &str, until: Durat
 }
 
 /// Refuses an access token that was used within `ANTI_REPLAY_TTL_S`, where that is above zero. It is known by
-/// issuer and `jti`, else by its hash.
+/// issuer and `jti`, else by its hash, and remembered until it ends where that is sooner: afterwards it is refused
+/// anyhow.
 ///
 /// A caller whom the host vouches for without either can't be told from another, and passes.
 ///
@@ -55,7 +56,10 @@ pub async fn check_token<S: Store>(store: &S, settings: &Settings, caller: &Call
         (None, Some(hash)) => Key::of("token-hash", &[Some(hash)]),
         (None, None) => return Ok(()),
     };
-    if store.insert_for(&key, settings.anti_replay_ttl, now).await? {
+    let rest = caller.expires.map(|end| Duration::from_secs(end).saturating_sub(now.wall));
+    // One that has ended, and that the host vouches for all the same, has no end that would count.
+    let rest = rest.filter(|rest| !rest.is_zero()).unwrap_or(Duration::MAX);
+    if store.insert_for(&key, settings.anti_replay_ttl.min(rest), now).await? {
         Ok(())
     } else {
         Err(Error::new(Code::TokenReplayed))

@@ -1,7 +1,8 @@
 //! URIs of providers that the host has registered: `azure://vault/name?version=abc`.
 //!
 //! Mount and path obey the rules of every secret URI, so that no two spellings name one secret and no dots lead out
-//! of a prefix that a policy names. What a version is, the provider says.
+//! of a prefix that a policy names. The scheme is the registered name and nothing else; fragment and version have no
+//! escapes. What a version is, the provider says.
 
 use baokit_core::uri::path::{Mount, SecretPath};
 use baokit_core::uri::{MAX_LENGTH, Provider};
@@ -76,6 +77,12 @@ impl ForeignUri {
         self.text.get(..self.scheme).unwrap_or_default()
     }
 
+    /// The mount, as it stands in the text.
+    pub(super) fn mount_wire(&self) -> &str {
+        let names = self.text.split_once("://").map_or("", |(_, names)| names);
+        names.split('/').next().unwrap_or_default()
+    }
+
     /// The text without the version.
     #[must_use]
     pub fn reference(&self) -> &str {
@@ -93,12 +100,9 @@ impl ForeignUri {
 fn split<'a>(text: &'a str, providers: &[String]) -> Result<Option<(String, &'a str, &'a str)>> {
     let Some((scheme, rest)) = text.split_once("://") else { return Ok(None) };
     let scheme = scheme.to_ascii_lowercase();
-    let provider = scheme.split('+').next().unwrap_or_default();
-    if scheme == Provider::Yaml.as_str() || !providers.iter().any(|known| known == provider) {
+    // With an engine after it, it would be a second name of the same secret.
+    if scheme == Provider::Yaml.as_str() || !providers.contains(&scheme) {
         return Ok(None);
-    }
-    if !scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'+') {
-        return Err(Error::new(Code::InvalidUri).because("a scheme has letters, digits and +"));
     }
     let end = rest.find(['#', '?']).unwrap_or(rest.len());
     let (names, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
@@ -123,8 +127,9 @@ fn version<'a>(query: Option<&'a str>, beside: Option<&'a str>) -> Result<Option
     }
 }
 
+/// Nothing is escaped here, for a provider that decodes it would know one secret by two names.
 fn is_plain(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'?'))
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'?' | b'%'))
 }
 
 fn checked(text: String, scheme: &str, reference: usize) -> Result<ForeignUri> {

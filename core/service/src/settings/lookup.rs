@@ -73,6 +73,7 @@ pub(super) fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Settings> 
         trusted_proxies: networks(&keys)?,
         public_url: keys.parsed("SECRETS_PUBLIC_URL", Endpoint::parse)?,
         pdp: pdp(&keys)?,
+        pdp_is_idle: !keys.boolean("ENABLE_AUTHORIZATION")? && keys.text("PDP_URL").is_some(),
         grant_ttl: keys.seconds("GRANT_TTL_DEFAULT", 300, DAY)?,
         grant_max_uses: keys.count("GRANT_MAX_USES_DEFAULT")?,
         negative_ttl: keys.seconds("NEGATIVE_CACHE_TTL_S", 0, 60 * 60)?,
@@ -94,6 +95,9 @@ fn check(settings: Settings) -> Result<Settings> {
     }
     if settings.inbound != InboundAuth::Bearer && !require_auth {
         return Err(missing("SECRETS_API_REQUIRE_AUTH", "INBOUND_AUTH_MODE asks for tokens that are bound to a key"));
+    }
+    if settings.inbound == InboundAuth::Dpop && settings.public_url.is_none() {
+        return Err(missing("SECRETS_PUBLIC_URL", "INBOUND_AUTH_MODE is dpop: without the address no proof is good"));
     }
     if certificate_header.is_some() && trusted_proxies.is_empty() {
         return Err(missing("TRUSTED_PROXY_CIDRS", "or anybody could send FORWARDED_CLIENT_CERT_HEADER"));

@@ -27,6 +27,8 @@ pub struct State {
     /// What the issuer says of itself.
     pub document: Value,
     pub keys: Vec<Value>,
+    /// The keys at another address.
+    pub moved: Vec<Value>,
     /// How long an answer takes.
     pub delay: Duration,
     /// The status of its answers.
@@ -47,6 +49,7 @@ impl World {
             now: Duration::ZERO,
             document: json!({"issuer": ISSUER, "jwks_uri": "https://keys.example/set?p=1"}),
             keys: keys.into_iter().collect(),
+            moved: Vec::new(),
             delay: Duration::ZERO,
             status: 200,
             down: false,
@@ -152,6 +155,7 @@ impl Host for World {
             (_, DOCUMENT) => state.document.to_string(),
             (Some(body), _) => body.clone(),
             (None, "https://keys.example:443/set?p=1") => json!({"keys": state.keys}).to_string(),
+            (None, "https://keys.example:443/moved") => json!({"keys": state.moved}).to_string(),
             (None, _) => return Ok(Response::new(404, Vec::new().into())),
         };
         Ok(Response::new(state.status, body.into_bytes().into()))

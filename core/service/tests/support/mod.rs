@@ -14,6 +14,7 @@ pub mod schema;
 pub mod shelf;
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -306,6 +307,9 @@ impl Service {
             && ask.method != "POST"
             && (ask.path == "/api/secrets" || ask.path == "/api/secrets/value");
         self.refuse_secrets(&text, shows_value);
+        for node in ["127.0.0.1", "(node ", "issuer.example", "pdp.example"] {
+            assert!(!text.contains(node) && !format!("{headers:?}").contains(node), "{node} is in {text}");
+        }
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         let answer = Answer { status: response.status, headers, body, events };
         schema::check_answer(&self.document, ask, &answer);
@@ -368,11 +372,20 @@ pub struct Ask {
     pub query: String,
     pub headers: Vec<(&'static str, String)>,
     pub body: String,
+    /// Who connects.
+    pub peer: Option<IpAddr>,
 }
 
 impl Ask {
     fn new(method: &'static str, path: &str) -> Self {
-        Self { method, path: path.to_owned(), query: String::new(), headers: Vec::new(), body: String::new() }
+        Self {
+            method,
+            path: path.to_owned(),
+            query: String::new(),
+            headers: Vec::new(),
+            body: String::new(),
+            peer: None,
+        }
     }
 
     pub fn get(path: &str) -> Self {
@@ -430,8 +443,14 @@ impl Ask {
         self.header("authorization", &format!("DPoP {token}")).header("dpop", proof)
     }
 
+    /// Through the proxy at this address.
+    pub fn from(self, peer: &str) -> Self {
+        Self { peer: Some(peer.parse().unwrap()), ..self }
+    }
+
     pub fn request(&self) -> Request<'_> {
         let mut request = Request::new(self.method, &self.path, &self.query);
+        request.peer = self.peer;
         request.headers = self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         request.body = Zeroizing::new(self.body.clone().into_bytes());
         request

@@ -1,4 +1,4 @@
-//! The store of one process: two bounded tables behind a lock.
+//! The store of one process: three bounded tables behind a lock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,12 +19,14 @@ use crate::policy::Key;
 /// restart forgets what was used. Where that matters, share an [`OpenBaoStore`](super::OpenBaoStore) or a store of
 /// the host's own.
 ///
-/// It is bounded: [`MemoryStore::CAPACITY`] used proofs and tokens, and as many grants and denials, some 20 MiB when
-/// full. What has ended is swept first. A used proof is never forgotten before its end: where there is no place, the
-/// request is refused. A grant may be, the one that ends first: the PDP is asked again.
+/// It is bounded: [`MemoryStore::CAPACITY`] used proofs, as many used tokens, and as many grants and denials, some
+/// 30 MiB when full. What has ended is swept first. A used proof or token is never forgotten before its end: where there
+/// is no place, the request is refused; a full table of tokens refuses no proof. A grant may be, the one that ends
+/// first: the PDP is asked again.
 ///
-/// Ends count on the monotonic clock, so that a wall clock which is set back or forward neither lengthens a grant
-/// nor opens a window of replay.
+/// A wall clock that is set back or forward neither lengthens a grant, which ends on the first of the two clocks, nor
+/// opens a window of replay: what was used is forgotten when both are past its end, since its age is judged by the wall
+/// clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,7 +53,10 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Tables {
-    used: Table<()>,
+    /// Each with its end on the wall clock, as the tokens.
+    proofs: Table<Duration>,
+    /// Apart from the proofs, since they are kept for longer.
+    tokens: Table<Duration>,
     rows: Table<Row>,
 }
 
@@ -92,8 +97,38 @@ impl<T> Table<T> {
     }
 }
 
+impl Table<Duration> {
+    /// Forgets what both clocks are past the end of. What the wall clock is not past yet, since it was set back, is kept
+    /// for as long as that takes.
+    fn sweep_both(&mut self, now: Now) {
+        while let Some((end, key)) = self.ends.first().copied().filter(|(end, _)| *end <= now.monotonic) {
+            self.ends.remove(&(end, key));
+            if let Some((_, until)) = self.entries.remove(&key)
+                && until > now.wall
+            {
+                self.put(key, monotonic(until, now), until);
+            }
+        }
+    }
+
+    fn note(&mut self, key: &Key, until: Duration, now: Now, capacity: usize) -> Result<bool> {
+        self.sweep_both(now);
+        if self.get(key).is_some() {
+            return Ok(false);
+        }
+        if self.entries.len() >= capacity {
+            let first = self.ends.first().map_or(Duration::ZERO, |(end, _)| end.saturating_sub(now.monotonic));
+            // In whole seconds, as the header has it, and never none.
+            let wait = Duration::from_secs(first.as_secs().saturating_add(1));
+            return Err(Error::new(Code::ReplayStoreFull).retry_after(wait));
+        }
+        self.put(*key, monotonic(until, now), until);
+        Ok(true)
+    }
+}
+
 impl MemoryStore {
-    /// How many used proofs and tokens, and how many grants and denials, there may be by default.
+    /// How many used proofs, how many used tokens, and how many grants and denials there may be by default.
     pub const CAPACITY: usize = 65_536;
 
     /// An empty store of the default capacity.
@@ -102,9 +137,10 @@ impl MemoryStore {
         Self::with_capacity(Self::CAPACITY)
     }
 
-    /// An empty store for so many used proofs and tokens, and as many grants and denials; for one at least.
+    /// An empty store for so many used proofs, as many used tokens, and as many grants and denials; for one at least.
     ///
-    /// A service that accepts proofs for five minutes and answers `n` requests a second needs `300 × n`.
+    /// A service that accepts proofs for five minutes and answers `n` requests a second needs `300 × n`; one whose tokens
+    /// may be used once, and last for an hour, `3600 × n`.
     #[must_use]
     pub fn with_capacity(entries: usize) -> Self {
         Self { tables: Mutex::default(), capacity: entries.max(1) }
@@ -142,19 +178,11 @@ impl Default for MemoryStore {
 
 impl Store for MemoryStore {
     async fn insert_if_absent(&self, key: &Key, until: Duration, now: Now) -> Result<bool> {
-        let used = &mut self.tables().used;
-        used.sweep(now.monotonic);
-        if used.get(key).is_some() {
-            return Ok(false);
-        }
-        if used.entries.len() >= self.capacity {
-            let first = used.ends.first().map_or(Duration::ZERO, |(end, _)| end.saturating_sub(now.monotonic));
-            // In whole seconds, as the header has it, and never none.
-            let wait = Duration::from_secs(first.as_secs().saturating_add(1));
-            return Err(Error::new(Code::ReplayStoreFull).retry_after(wait));
-        }
-        used.put(*key, monotonic(until, now), ());
-        Ok(true)
+        self.tables().proofs.note(key, until, now, self.capacity)
+    }
+
+    async fn insert_for(&self, key: &Key, time: Duration, now: Now) -> Result<bool> {
+        self.tables().tokens.note(key, now.wall.saturating_add(time), now, self.capacity)
     }
 
     async fn put_grant(&self, key: &Key, grant: Grant, now: Now) -> Result<bool> {
@@ -183,7 +211,8 @@ impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tables = self.tables();
         f.debug_struct("MemoryStore")
-            .field("used", &tables.used.entries.len())
+            .field("proofs", &tables.proofs.entries.len())
+            .field("tokens", &tables.tokens.entries.len())
             .field("grants", &tables.rows.entries.len())
             .field("capacity", &self.capacity)
             .finish()
