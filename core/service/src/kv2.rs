@@ -254,24 +254,25 @@ async fn keys<H: Host>(client: &Client<H>, uri: &SecretUri) -> Result<Outcome> {
 
 async fn list<H: Host>(client: &Client<H>, prefix: &str, window: Window) -> Result<Outcome> {
     let mut pages = client.list(prefix)?.limit(NAMES_A_PAGE);
-    let mut names = Vec::new();
-    while names.len() < MAX_NAMES
-        && let Some(page) = pages.next(client).await?
-    {
-        names.extend(page);
+    let (mut names, mut complete) = (Vec::new(), false);
+    while names.len() < MAX_NAMES && !complete {
+        match pages.next(client).await? {
+            Some(page) => names.extend(page),
+            None => complete = true,
+        }
     }
-    Ok(part(names, window))
+    Ok(part(names, complete, window))
 }
 
 async fn search<H: Host>(client: &Client<H>, prefix: &str, text: &str, window: Window) -> Result<Outcome> {
     let found = client.search(prefix, text).await?;
-    Ok(part(found.uris.iter().map(ToString::to_string).collect(), window))
+    Ok(part(found.uris.iter().map(ToString::to_string).collect(), found.is_complete, window))
 }
 
-fn part(items: Vec<String>, window: Window) -> Outcome {
+fn part(items: Vec<String>, complete: bool, window: Window) -> Outcome {
     let total = items.len();
     let shown = items.into_iter().skip(window.offset).take(window.limit.min(Window::MOST));
-    Outcome::Items(Listed::new(shown.collect(), total))
+    Outcome::Items(Listed { complete, ..Listed::new(shown.collect(), total) })
 }
 
 /// What a PDP is told of a secret: three of the keys of its `custom_metadata`.

@@ -106,20 +106,22 @@ impl VersionEntry {
 }
 
 /// A part of a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Listed {
     /// Names below the prefix; a folder's ends in a slash.
     pub items: Vec<String>,
-    /// How many there are altogether.
+    /// How many there are altogether; where the list is not complete, how many were found.
     pub total: usize,
+    /// Whether they are all that there are: not where there were too many to look at, or some could not be listed.
+    pub complete: bool,
 }
 
 impl Listed {
-    /// These of so many.
+    /// These of so many, which are all that there are.
     #[must_use]
     pub fn new(items: Vec<String>, total: usize) -> Self {
-        Self { items, total }
+        Self { items, total, complete: true }
     }
 }
 

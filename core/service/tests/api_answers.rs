@@ -303,7 +303,7 @@ fn versions_and_metadata_are_told_without_the_values() {
     assert_eq!((&metadata["current_version"], &metadata["versions"]), (&json!(2), &told["versions"]));
     assert_eq!(metadata["custom_metadata"], json!({}));
     let keys = service.ask(&Ask::get("/api/secrets/keys").query("uri", APP)).ok();
-    assert_eq!(keys, json!({"items": ["deep", "token"], "offset": 0, "limit": 2, "total": 2}));
+    assert_eq!(keys, json!({"items": ["deep", "token"], "offset": 0, "limit": 2, "total": 2, "complete": true}));
     for ask in [versions("openbao+kv2://secret/no"), detail("openbao+kv2://secret/no")] {
         assert_eq!(service.ask(&ask).refusal(), (404, "SECRET_NOT_FOUND"));
     }
@@ -352,7 +352,7 @@ fn lists_and_searches_are_shown_in_parts() {
     }
     let list = |ask: Ask| service.ask(&ask).ok();
     let metadata = || Ask::get("/api/secrets/metadata");
-    let all = json!({"items": ["a", "b", "deep/"], "offset": 0, "limit": 100, "total": 3});
+    let all = json!({"items": ["a", "b", "deep/"], "offset": 0, "limit": 100, "total": 3, "complete": true});
     for prefix in ["openbao+kv2://secret/app", "openbao+kv2://secret/app/"] {
         assert_eq!(list(metadata().query("prefix", prefix)), all);
     }
@@ -361,17 +361,17 @@ fn lists_and_searches_are_shown_in_parts() {
     }
     assert_eq!(list(metadata().query("mount", "secret"))["items"], json!(["app/", "billing/"]));
     let window = metadata().query("prefix", "openbao+kv2://secret/app").query("offset", "1").query("limit", "1");
-    assert_eq!(list(window), json!({"items": ["b"], "offset": 1, "limit": 1, "total": 3}));
+    assert_eq!(list(window), json!({"items": ["b"], "offset": 1, "limit": 1, "total": 3, "complete": true}));
     let beyond = metadata().query("prefix", "openbao+kv2://secret/app").query("offset", "7");
-    assert_eq!(list(beyond), json!({"items": [], "offset": 7, "limit": 100, "total": 3}));
+    assert_eq!(list(beyond), json!({"items": [], "offset": 7, "limit": 100, "total": 3, "complete": true}));
     let empty = list(metadata().query("prefix", "openbao+kv2://secret/none"));
-    assert_eq!(empty, json!({"items": [], "offset": 0, "limit": 100, "total": 0}));
+    assert_eq!(empty, json!({"items": [], "offset": 0, "limit": 100, "total": 0, "complete": true}));
     let search = |q: &str| Ask::get("/api/secrets/search").query("q", q);
     let found = list(search("DEEP").query("prefix", "openbao+kv2://secret/"));
     let deep = ["openbao+kv2://secret/app/deep/c", "openbao+kv2://secret/app/deep/d"];
-    assert_eq!(found, json!({"items": deep, "offset": 0, "limit": 100, "total": 2}));
+    assert_eq!(found, json!({"items": deep, "offset": 0, "limit": 100, "total": 2, "complete": true}));
     let one = search("deep").query("mount", "secret").query("limit", "1").query("offset", "1");
-    assert_eq!(list(one), json!({"items": [deep[1]], "offset": 1, "limit": 1, "total": 2}));
+    assert_eq!(list(one), json!({"items": [deep[1]], "offset": 1, "limit": 1, "total": 2, "complete": true}));
     for bad in [
         metadata(),
         metadata().query("prefix", "app"),

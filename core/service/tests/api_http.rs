@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use baokit_service::api::Request;
 use serde_json::{Value, json};
 use support::keys::Key;
+use support::scenario::{World, json as reply};
 use support::schema::{check, resolve};
 use support::{APP, Ask, OPEN, Party, Service};
 
@@ -54,6 +55,28 @@ fn a_head_is_answered_as_a_get_is_behind_the_same_gates() {
     assert_eq!(service.ask(&head.clone().dpop(&token, &proof)).refusal(), (401, "DPOP_PROOF_INVALID"), "it is for GET");
     let proof = service.proof(&key, &head, &token, "p");
     assert_eq!(service.ask(&head.dpop(&token, &proof)).status, 200);
+}
+
+#[test]
+fn a_search_says_where_it_could_not_look() {
+    let mut service = Service::open();
+    // There is no right to scan, and one folder has a name that no request can have.
+    let world = World::new(|seen| match seen.target.as_str() {
+        target if target.contains("scan=") => reply(403, r#"{"errors":["1 error occurred: permission denied"]}"#),
+        target if target.contains("list=") => reply(200, r#"{"data":{"keys":["../","deep"]}}"#),
+        target if target.contains("mounts") => {
+            reply(200, r#"{"data":{"path":"secret/","type":"kv","options":{"version":"2"}}}"#)
+        }
+        _ => reply(404, r#"{"errors":[]}"#),
+    });
+    let client = std::sync::Arc::new(world.client(support::client_settings(World::settings(1))));
+    let enforcer = baokit_service::Enforcer::new(client, world.clone(), support::settings(OPEN));
+    service.api = baokit_service::SecretsApi::new(std::sync::Arc::new(enforcer));
+    service.world = world;
+    let search = Ask::get("/api/secrets/search").query("q", "deep").query("prefix", "openbao+kv2://secret/");
+    let found = service.ask(&search).ok();
+    assert_eq!((&found["items"], &found["total"]), (&json!(["openbao+kv2://secret/deep"]), &json!(1)));
+    assert_eq!(found["complete"], false);
 }
 
 #[test]

@@ -146,9 +146,12 @@ pub(crate) fn outcome(uri: &str, reference: &str, outcome: &Outcome, window: Opt
             }
             Response::json(200, &answer)
         }
-        Outcome::Items(Listed { items, total, .. }) => {
+        Outcome::Items(Listed { items, total, complete }) => {
             let Window { offset, limit } = window.unwrap_or(Window { offset: 0, limit: *total });
-            Response::json(200, &json!({"items": items, "offset": offset, "limit": limit, "total": total}))
+            Response::json(
+                200,
+                &json!({"items": items, "offset": offset, "limit": limit, "total": total, "complete": complete}),
+            )
         }
     }
 }

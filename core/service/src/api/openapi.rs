@@ -133,9 +133,9 @@ fn schemas() -> Value {
         })),
         "Done": answer(&["uri"], json!({"uri": uri})),
         "Metadata": metadata(&uri, &versions),
-        "Items": answer(&["items", "offset", "limit", "total"], json!({
+        "Items": answer(&["items", "offset", "limit", "total", "complete"], json!({
             "items": {"type": "array", "items": text}, "offset": {"type": "integer"}, "limit": {"type": "integer"},
-            "total": {"type": "integer"},
+            "total": {"type": "integer"}, "complete": {"type": "boolean"},
         })),
         "Audit": answer(&["items", "offset", "limit", "total"], json!({
             "items": {"type": "array", "items": event()}, "offset": {"type": "integer"}, "limit": {"type": "integer"},
