@@ -31,7 +31,12 @@ impl<'a> Query<'a> {
             if pairs.iter().any(|(earlier, _)| earlier == key) {
                 return Err(ambiguous("a key that is given twice"));
             }
-            pairs.push((*key, decoded(value)?));
+            let value = decoded(value)?;
+            // Taken for absent, they would name the newest version, or delete where destroying was meant.
+            if value.is_empty() && matches!(*key, "version" | "destroy") {
+                return Err(invalid(format!("{key} is empty")));
+            }
+            pairs.push((*key, value));
         }
         Ok(Self(pairs))
     }
@@ -97,13 +102,12 @@ fn ambiguous(reason: &'static str) -> Error {
 mod tests {
     use super::*;
 
-    const KEYS: &[&str] = &["uri", "version", "offset", "limit"];
+    const KEYS: &[&str] = &["uri", "version", "destroy", "offset", "limit"];
 
     #[test]
     fn a_query_is_decoded_once_and_a_plus_is_a_space_as_forms_have_it() {
-        let query = Query::parse("uri=openbao+kv2://secret/app/api?version=3&version=", KEYS).unwrap();
+        let query = Query::parse("uri=openbao+kv2://secret/app/api?version=3", KEYS).unwrap();
         assert_eq!(query.get("uri"), Some("openbao kv2://secret/app/api?version=3"));
-        assert_eq!(query.get("version"), None);
         let query = Query::parse("uri=openbao%2Bkv2%3A%2F%2Fsecret%2Fa%2520b%23token", KEYS).unwrap();
         assert_eq!(query.get("uri"), Some("openbao+kv2://secret/a%20b#token"));
     }
@@ -116,6 +120,13 @@ mod tests {
         assert_eq!(code("URI=a"), Code::Core(CoreCode::AmbiguousQuery));
         assert_eq!(code("uri=%ff"), Code::InvalidRequest);
         assert_eq!(Query::parse(&"a".repeat(MAX_QUERY + 1), KEYS).unwrap_err().code(), Code::InvalidRequest);
+    }
+
+    #[test]
+    fn a_version_or_a_destruction_that_is_given_says_something() {
+        for raw in ["uri=a&version=", "uri=a&version", "uri=a&destroy=", "destroy"] {
+            assert_eq!(Query::parse(raw, KEYS).unwrap_err().code(), Code::InvalidRequest, "{raw}");
+        }
     }
 
     #[test]
