@@ -8,7 +8,7 @@ use std::time::Duration;
 use ::axum::Router;
 use ::axum::body::Body;
 use ::axum::extract::{ConnectInfo, Request, State};
-use ::axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use ::axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use ::axum::http::{HeaderName, HeaderValue, StatusCode};
 use ::axum::response::Response;
 use ::axum::routing::any;
@@ -30,7 +30,9 @@ const SILENCE: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug)]
 pub struct ClientCertificate(pub Arc<[u8]>);
 
-/// A router of the API's end points.
+/// A router of the API's end points: `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/api/secrets`, and those below
+/// that [`baokit_service::api`] lists. An application that has one of these paths itself panics when it merges the router;
+/// it may have others, and `nest` moves all below a prefix of its own.
 ///
 /// It reads these extensions of a request, where they are there: [`ConnectInfo`] for the peer's address,
 /// [`ClientCertificate`], and [`Caller`] where a layer before it has authenticated the caller; no token is looked at
@@ -94,6 +96,7 @@ fn late() -> Response {
     let mut response = Response::new(Body::from(TEXT));
     *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -11,6 +11,17 @@ use baokit_devserver::DevServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+#[test]
+fn a_store_where_callers_could_write_grants_for_themselves_is_refused() {
+    let client = Client::builder().url("http://127.0.0.1:1").token("root").allowed_mounts(["secret"]).build().unwrap();
+    let shared = |mount: &str| {
+        let settings = baokit::service::Settings::from_lookup(|_| None).unwrap();
+        baokit::Enforcer::builder(client.clone(), settings).shared_store(&client, mount, "state").map(drop)
+    };
+    assert_eq!(shared("secret").unwrap_err().code(), baokit::Code::InvalidSetting);
+    shared("pep").unwrap();
+}
+
 #[tokio::test]
 #[ignore = "run by the test below, in an environment of its own"]
 async fn as_the_readme() -> Result<(), Box<dyn std::error::Error>> {

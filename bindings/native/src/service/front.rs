@@ -145,8 +145,13 @@ impl EnforcerBuilder {
     /// Keeps grants and used proofs in OpenBao, for several processes; see [`OpenBaoStore`].
     ///
     /// # Errors
-    /// [`Code::IllegalSegment`](crate::Code::IllegalSegment) and the others of mounts and paths.
+    /// [`Code::IllegalSegment`](crate::Code::IllegalSegment) and the others of mounts and paths;
+    /// [`Code::InvalidSetting`](crate::Code::InvalidSetting) for a mount that callers may name, on whichever server.
     pub fn shared_store(mut self, client: &Client, mount: &str, prefix: &str) -> crate::Result<Self> {
+        if self.client.core.settings().tenant().check_mount(&Mount::parse(mount)?).is_ok() {
+            let reason = "callers may name this mount, and could write grants for themselves: use one of its own";
+            return Err(crate::Error::new(crate::Code::InvalidSetting).because(reason));
+        }
         self.store = Some(AnyStore::OpenBao(OpenBaoStore::new(client.core.clone(), mount, prefix)?));
         Ok(self)
     }
@@ -158,9 +163,6 @@ impl EnforcerBuilder {
             return refused(
                 "it is openbao+kv2://mount/prefix, or hashicorp+kv2:// where the client is of that provider",
             );
-        }
-        if settings.tenant().check_mount(&Mount::parse(&uri.mount())?).is_ok() {
-            return refused("callers may name this mount, and could write grants for themselves: use one of its own");
         }
         let client = self.client.clone();
         self.shared_store(&client, uri.mount_wire(), uri.path_wire())
