@@ -8,7 +8,7 @@ use std::time::Duration;
 use ::axum::Router;
 use ::axum::body::Body;
 use ::axum::extract::{ConnectInfo, Request, State};
-use ::axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use ::axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use ::axum::http::{HeaderName, HeaderValue, StatusCode};
 use ::axum::response::Response;
 use ::axum::routing::any;
@@ -16,6 +16,7 @@ use baokit_service::audit::Subscription;
 use baokit_service::{Caller, api};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -52,14 +53,38 @@ pub struct ClientCertificate(pub Arc<[u8]>);
 /// # }
 /// ```
 pub fn router(api: SecretsApi) -> Router {
-    let mut paths: Vec<_> = api::paths().collect();
-    paths.dedup();
-    paths.into_iter().fold(Router::new(), |router, path| router.route(path, any(answer))).with_state(api)
+    routes(Served { api, places: None })
 }
 
-async fn answer(State(api): State<SecretsApi>, request: Request) -> Response {
+/// The same, with so many requests served at once. One more is answered 503 at once: waiting would only make the crowd
+/// larger. Those who ask whether the service is well are let in.
+///
+/// A request takes its place when its body is there, so that whoever sends slowly holds up nobody. What all bodies
+/// together may take is bounded by the connections, each with a body of [`api::Request::MAX_BODY`] at most.
+pub fn limited(api: SecretsApi, most: usize) -> Router {
+    routes(Served { api, places: Some(Arc::new(Semaphore::new(most))) })
+}
+
+#[derive(Clone)]
+struct Served {
+    api: SecretsApi,
+    places: Option<Arc<Semaphore>>,
+}
+
+fn routes(served: Served) -> Router {
+    let mut paths: Vec<_> = api::paths().collect();
+    paths.dedup();
+    paths.into_iter().fold(Router::new(), |router, path| router.route(path, any(answer))).with_state(served)
+}
+
+async fn answer(State(Served { api, places }): State<Served>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = timeout(BODY_TIMEOUT, read(&parts.headers, body)).await else { return late() };
+    let places = places.filter(|_| parts.uri.path().starts_with("/api/"));
+    let place = places.as_ref().map(|places| places.try_acquire());
+    if matches!(place, Some(Err(_))) {
+        return overloaded();
+    }
     let mut asked = api::Request::new(parts.method.as_str(), parts.uri.path(), parts.uri.query().unwrap_or_default());
     // A header that is no text can't be one that is looked at; left out, it authenticates nobody.
     let text = |(name, value)| Some((HeaderName::as_str(name), HeaderValue::to_str(value).ok()?));
@@ -93,11 +118,21 @@ async fn read(headers: &::axum::http::HeaderMap, body: Body) -> Zeroizing<Vec<u8
 fn late() -> Response {
     const TEXT: &str =
         r#"{"error":"invalid_request","code":"BODY_TIMEOUT","message":"BODY_TIMEOUT: the body took longer than 30 s"}"#;
-    let mut response = Response::new(Body::from(TEXT));
-    *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+    problem(StatusCode::REQUEST_TIMEOUT, TEXT, (CONNECTION, "close"))
+}
+
+fn overloaded() -> Response {
+    const TEXT: &str = r#"{"error":"temporarily_unavailable","code":"OVERLOADED","message":"OVERLOADED: too many requests are served; try again in a second"}"#;
+    problem(StatusCode::SERVICE_UNAVAILABLE, TEXT, (RETRY_AFTER, "1"))
+}
+
+/// An error of this host's own, as the API writes them.
+fn problem(status: StatusCode, text: &'static str, (name, value): (HeaderName, &'static str)) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(name, HeaderValue::from_static(value));
     response
 }
 

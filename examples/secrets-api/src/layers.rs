@@ -1,6 +1,4 @@
-//! What each request passes before the API: a name of its own, and a place under the limit.
-
-use std::sync::Arc;
+//! What each request passes before the API, and each answer after it: a name of its own, and the service's end.
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -8,7 +6,6 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use tokio::sync::Semaphore;
 
 use crate::shutdown::End;
 
@@ -32,36 +29,6 @@ fn random_name() -> HeaderValue {
     HeaderValue::from_str(&digits).unwrap_or(HeaderValue::from_static("none"))
 }
 
-/// How many requests are served at once.
-#[derive(Clone)]
-pub struct Limit(Arc<Semaphore>);
-
-impl Limit {
-    /// So many.
-    pub fn new(requests: usize) -> Self {
-        Self(Arc::new(Semaphore::new(requests)))
-    }
-}
-
-/// Turns a request away at once where too many are served: waiting would only make the crowd larger.
-///
-/// Those who ask whether the service is well are let in.
-pub async fn limit(State(limit): State<Limit>, request: Request, next: Next) -> Response {
-    if !request.uri().path().starts_with("/api/") {
-        return next.run(request).await;
-    }
-    match limit.0.try_acquire() {
-        Ok(_place) => next.run(request).await,
-        Err(_) => {
-            let message = "too many requests are served; try again in a second";
-            let mut response =
-                problem(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "OVERLOADED", message);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            response
-        }
-    }
-}
-
 /// Ends streams of events with the service: their listeners would hold it up for as long as they like.
 pub async fn end_streams(State(end): State<End>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
@@ -71,14 +38,9 @@ pub async fn end_streams(State(end): State<End>, request: Request, next: Next) -
     response
 }
 
-/// The answer where the API has no end point.
+/// The answer where the API has no end point, as the API writes its errors.
 pub async fn nothing_there() -> Response {
-    problem(StatusCode::NOT_FOUND, "not_found", "ROUTE_NOT_FOUND", "/openapi.json lists what is there")
-}
-
-/// An error as the API writes them.
-fn problem(status: StatusCode, error: &str, code: &str, message: &str) -> Response {
-    let body = format!(r#"{{"error":"{error}","code":"{code}","message":"{code}: {message}"}}"#);
+    const TEXT: &str = r#"{"error":"not_found","code":"ROUTE_NOT_FOUND","message":"ROUTE_NOT_FOUND: /openapi.json lists what is there"}"#;
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (status, headers, body).into_response()
+    (StatusCode::NOT_FOUND, headers, TEXT).into_response()
 }

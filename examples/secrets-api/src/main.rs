@@ -16,7 +16,6 @@ use baokit::{Client, Enforcer, SecretsApi};
 use baokit_devserver::DevServer;
 use tokio::net::TcpListener;
 
-use crate::layers::Limit;
 use crate::settings::Settings;
 
 const HELP: &str = "\
@@ -81,10 +80,9 @@ async fn run() -> Result<(), Error> {
     settings.refuse_to_be_open(enforcer.settings())?;
 
     let end = shutdown::signal(settings.shutdown_timeout)?;
-    let app = baokit::axum::router(SecretsApi::new(enforcer))
+    let app = baokit::axum::limited(SecretsApi::new(enforcer), settings.max_requests)
         .fallback(layers::nothing_there)
         .layer(middleware::from_fn_with_state(end.clone(), layers::end_streams))
-        .layer(middleware::from_fn_with_state(Limit::new(settings.max_requests), layers::limit))
         .layer(middleware::from_fn(layers::request_id));
     let listener =
         TcpListener::bind(settings.bind).await.map_err(|error| format!("BIND {}: {error}", settings.bind))?;

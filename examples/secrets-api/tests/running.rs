@@ -150,6 +150,25 @@ fn too_many_requests_are_answered_503_at_once_and_health_is_still_told() {
 }
 
 #[test]
+fn bodies_that_come_slowly_hold_up_nobody() {
+    let service = Service::start(&[("MAX_CONCURRENT_REQUESTS", "1")]);
+    let head = "POST /api/secrets HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+    let open = |_| {
+        let mut socket = TcpStream::connect(service.address).unwrap();
+        socket.write_all(head.as_bytes()).unwrap();
+        socket
+    };
+    let slow: Vec<_> = (0..8).map(open).collect();
+    // Time for their heads to be read.
+    std::thread::sleep(Duration::from_millis(300));
+    for value in ["a", "b", "c"] {
+        assert_eq!(write(&service, value), 200);
+        assert_eq!(service.value(&[]).status, 200);
+    }
+    drop(slow);
+}
+
+#[test]
 fn connections_beyond_the_bound_wait_until_one_is_closed() {
     let service = Service::start(&[("MAX_CONNECTIONS", "2")]);
     let ask = |socket: &mut TcpStream| write!(socket, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
