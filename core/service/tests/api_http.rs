@@ -64,6 +64,9 @@ fn a_search_says_where_it_could_not_look() {
     let world = World::new(|seen| match seen.target.as_str() {
         target if target.contains("scan=") => reply(403, r#"{"errors":["1 error occurred: permission denied"]}"#),
         target if target.contains("list=") => reply(200, r#"{"data":{"keys":["../","deep"]}}"#),
+        target if target.contains("mounts") => {
+            reply(200, r#"{"data":{"path":"secret/","type":"kv","options":{"version":"2"}}}"#)
+        }
         _ => reply(404, r#"{"errors":[]}"#),
     });
     let client = std::sync::Arc::new(world.client(support::client_settings(World::settings(1))));
