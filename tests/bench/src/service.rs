@@ -47,6 +47,7 @@ impl Host for Outside {
                     r#"{"decision":true,"context":{"ttl_seconds":3600,"max_uses":1000000,"decision_id":"d-1"}}"#;
                 (200, decision)
             }
+            "/v1/sys/internal/ui/mounts/secret" => (200, r#"{"data":{"type":"kv","options":{"version":"2"}}}"#),
             _ => (404, r#"{"errors":[]}"#),
         };
         let body = Zeroizing::new(body.as_bytes().to_vec());
