@@ -70,7 +70,7 @@ pub use operation::{
 };
 #[cfg(feature = "broken-rules")]
 pub use rules::Rule;
-pub use secret::{MAX_DEPTH, Secret, SecretValue};
+pub use secret::{MAX_DEPTH, Secret, SecretValue, to_json};
 pub use session::Now;
 #[cfg(feature = "cache")]
 pub use session::cache::{CacheMetrics, HIT_AGE_BOUNDS, Partition};

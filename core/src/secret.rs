@@ -272,13 +272,28 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Serialises into a body that is allocated once, since a vector that grows leaves copies behind.
+/// Serialises into a body.
 pub(crate) fn to_body(value: &impl Serialize) -> Result<Body> {
+    to_json(value).map(Body::new)
+}
+
+/// Serialises into bytes that are allocated once, since a vector that grows leaves copies behind, and wiped when they
+/// are dropped.
+///
+/// ```
+/// let bytes = baokit_core::to_json(&["a secret"])?;
+/// assert_eq!(bytes.as_slice(), br#"["a secret"]"#);
+/// # Ok::<(), baokit_core::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Code::InvalidValue`] where JSON can't hold the value; its text says nothing of it.
+pub fn to_json(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>> {
     let mut size = Counter(0);
     serde_json::to_writer(&mut size, value).map_err(|_| unserialisable())?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(size.0));
     serde_json::to_writer(&mut *bytes, value).map_err(|_| unserialisable())?;
-    Ok(Body::new(bytes))
+    Ok(bytes)
 }
 
 /// serde's own text is dropped, since it may quote the value.

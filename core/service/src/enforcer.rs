@@ -61,7 +61,7 @@ pub struct Enforcer<H, S = MemoryStore> {
 pub struct Permit {
     purpose: Purpose,
     resource: Resource,
-    caller: Caller,
+    caller: Arc<Caller>,
     basis: Basis,
 }
 
@@ -210,8 +210,8 @@ impl<H: Host, S: Store> Enforcer<H, S> {
     pub async fn permit(&self, who: &mut Who<'_>, purpose: Purpose, resource: Resource) -> Result<Permit> {
         let started = self.outward.now().monotonic;
         // Whoever hangs up while it is decided leaves an event too, in the caller's name once that is known.
-        let (known, context) = (OnceLock::new(), who.context().clone());
-        let cut_off = Unfinished::new(|| self.cut_off(purpose, &resource, known.get(), &context));
+        let (known, context) = (OnceLock::<Arc<Caller>>::new(), who.shared_context());
+        let cut_off = Unfinished::new(|| self.cut_off(purpose, &resource, known.get().map(Arc::as_ref), &context));
         let decided = self.decide(who, purpose, &resource, &known).await;
         cut_off.finish();
         let (caller, basis) = decided.map_err(|error| self.refuse(who, purpose, Some(&resource), error))?;
@@ -226,8 +226,8 @@ impl<H: Host, S: Store> Enforcer<H, S> {
         who: &mut Who<'_>,
         purpose: Purpose,
         resource: &Resource,
-        known: &OnceLock<Caller>,
-    ) -> Result<(Caller, Basis)> {
+        known: &OnceLock<Arc<Caller>>,
+    ) -> Result<(Arc<Caller>, Basis)> {
         self.gate.check(resource)?;
         let caller = who.identify(&self.bearer, &self.outward).await?;
         let _ = known.set(caller.clone());

@@ -1,6 +1,7 @@
 //! Operations on secrets of KVv2: each is one of the client's own, and what the Secrets API adds to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use baokit_core::uri::SecretUri;
@@ -14,7 +15,7 @@ use crate::audit::rfc3339;
 use crate::caller::{Caller, SenderKey};
 use crate::error::{Code, Error, Result};
 use crate::operation::{Operation, Outcome, Window};
-use crate::policy::pdp::ResourceAttributes;
+use crate::policy::{Key, ResourceAttributes};
 use crate::providers::{Changed, Found, Listed, VersionEntry, VersionList};
 use crate::purpose::Purpose;
 use crate::resource::Resource;
@@ -32,7 +33,7 @@ const MAX_MARK: usize = 512;
 /// On whose behalf something is done, and when: what is stamped on a secret at its first write, and for whom a read is
 /// kept where the client has a cache.
 pub(crate) struct Behalf<'a> {
-    pub caller: &'a Caller,
+    pub caller: &'a Arc<Caller>,
     pub wall: Duration,
 }
 
@@ -59,17 +60,11 @@ pub(crate) async fn carry_out<H: Host>(
             Ok(Outcome::Value(Found::new(secret.into_value()).with_version(version)))
         }
         Operation::Write(value) => {
-            let value = of_fragment(uri, value)?;
-            client.check_value(uri, &value)?;
-            stamp_first(client, uri, behalf).await?;
-            let change = client.write(text, value).await?;
+            let change = client.write(text, prepared(client, uri, value, behalf).await?).await?;
             Ok(changed(change.old_version, change.new_version))
         }
         Operation::Rotate(value) => {
-            let value = of_fragment(uri, value)?;
-            client.check_value(uri, &value)?;
-            stamp_first(client, uri, behalf).await?;
-            let change = client.rotate(text, value).await?;
+            let change = client.rotate(text, prepared(client, uri, value, behalf).await?).await?;
             Ok(changed(change.old_version, change.new_version))
         }
         Operation::Delete => done(client.delete(text).await),
@@ -124,18 +119,12 @@ fn done(result: baokit_core::Result<()>) -> Result<Outcome> {
     result.map(|()| Outcome::Done).map_err(Error::from)
 }
 
-/// With a fragment a value is that of its key, or an object of that key alone; without one it is an object.
-///
-/// It is asked before anything is written, as [`Client::check_value`] is: a secret that is stamped and then refused would
-/// be left without a version.
+/// With a fragment a value is that of its key, or an object of that key alone.
 fn of_fragment(uri: &SecretUri, mut value: SecretValue) -> Result<SecretValue> {
-    let refused = |code| Err(CoreError::new(code).about(uri.to_string()).into());
     if uri.version().is_some() {
-        return refused(CoreCode::VersionNotAllowed);
+        return Err(CoreError::new(CoreCode::VersionNotAllowed).about(uri.to_string()).into());
     }
-    let Some(fragment) = uri.fragment() else {
-        return if value.expose().is_object() { Ok(value) } else { refused(CoreCode::InvalidValue) };
-    };
+    let Some(fragment) = uri.fragment() else { return Ok(value) };
     let Value::Object(map) = value.expose() else { return Ok(value) };
     if map.len() != 1 || !map.contains_key(fragment.as_ref()) {
         let reason = "with a fragment, a value is no object, or one of that key alone";
@@ -144,6 +133,20 @@ fn of_fragment(uri: &SecretUri, mut value: SecretValue) -> Result<SecretValue> {
     if let Value::Object(map) = value.expose_mut() {
         return Ok(map.remove(fragment.as_ref()).unwrap_or_default().into());
     }
+    Ok(value)
+}
+
+/// What is to be written, once it is known to be accepted and the secret bears its stamp: one that is stamped and then
+/// refused would be left without a version.
+async fn prepared<H: Host>(
+    client: &Client<H>,
+    uri: &SecretUri,
+    value: SecretValue,
+    behalf: &Behalf<'_>,
+) -> Result<SecretValue> {
+    let value = of_fragment(uri, value)?;
+    client.check_value(uri, &value)?;
+    stamp_first(client, uri, behalf).await?;
     Ok(value)
 }
 
@@ -196,12 +199,10 @@ impl Behalf<'_> {
         if settings.cache().is_none() {
             return options;
         }
-        let Caller { issuer, subject, client_id, sender_key, .. } = self.caller;
-        // Each with its length, so that no part can be shifted into another.
-        let principal = [issuer, subject, client_id].map(|part| part.as_ref().map(|part| (part.len(), part)));
-        let sender_key = sender_key.as_ref().map(SenderKey::thumbprint);
-        let tenant = settings.tenant().tenant();
-        options.partition(Partition::new(tenant, &format!("{principal:?}"), Purpose::Execute.as_str(), sender_key))
+        let Caller { issuer, subject, client_id, sender_key, .. } = &**self.caller;
+        let principal = Key::of("principal", &[issuer.as_deref(), subject.as_deref(), client_id.as_deref()]).to_hex();
+        let (tenant, sender_key) = (settings.tenant().tenant(), sender_key.as_ref().map(SenderKey::thumbprint));
+        options.partition(Partition::new(tenant, &principal, Purpose::Execute.as_str(), sender_key))
     }
 
     fn change(&self, there: &BTreeMap<String, String>) -> MetadataChange {
@@ -278,17 +279,9 @@ fn part(items: Vec<String>, complete: bool, window: Window) -> Outcome {
 /// What a PDP is told of a secret: three of the keys of its `custom_metadata`.
 ///
 /// A secret that is not there has none: a PDP that denies what it knows nothing of answers the same for it.
-pub(crate) async fn attributes<H: Host>(client: &Client<H>, resource: &Resource) -> Result<ResourceAttributes> {
-    let Ok(uri) = resource.uri() else { return Ok(ResourceAttributes::default()) };
+pub(crate) async fn attributes<H: Host>(client: &Client<H>, uri: &SecretUri) -> Result<ResourceAttributes> {
     match client.metadata(uri.whole().as_str()).await {
-        Ok(metadata) => {
-            let custom = |key: &str| metadata.custom_metadata().get(key).cloned();
-            Ok(ResourceAttributes {
-                owner: custom(OWNER),
-                created_by: custom(CREATED_BY),
-                created_at: custom(CREATED_AT),
-            })
-        }
+        Ok(metadata) => Ok(ResourceAttributes::of(metadata.custom_metadata())),
         Err(error) if error.code() == CoreCode::SecretNotFound => Ok(ResourceAttributes::default()),
         Err(error) => Err(error.into()),
     }

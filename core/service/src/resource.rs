@@ -95,9 +95,9 @@ impl Gate {
     /// Checks a resource that another gate may have admitted, or nobody: anyone can make one of a guard of its own.
     pub fn check(&self, resource: &Resource) -> Result<()> {
         match resource {
-            Resource::Secret(uri) => self.check_mount(uri.mount_wire()),
-            Resource::Prefix(prefix) => self.check_mount(prefix.mount_wire()),
-            Resource::Foreign(uri) => self.check_mount(uri.mount_wire()),
+            Resource::Secret(uri) => Ok(self.guard.check(uri.mount_wire())?),
+            Resource::Prefix(prefix) => Ok(self.guard.check(prefix.mount_wire())?),
+            Resource::Foreign(uri) => Ok(self.guard.check(uri.mount_wire())?),
             Resource::Pointer(pointer) => match pointer.target() {
                 PointerTarget::File { .. } => self.files.admit(pointer),
                 _ => Ok(()),
@@ -110,10 +110,6 @@ impl Gate {
     /// What stands for the tenant itself.
     pub fn tenant_resource(&self) -> String {
         format!("tenant:{}", self.tenant())
-    }
-
-    fn check_mount(&self, mount: &str) -> Result<()> {
-        Ok(self.guard.check_mount(&Mount::parse(mount)?)?)
     }
 
     fn parsing<'a>(&self) -> ParseOptions<'a> {

@@ -45,7 +45,5 @@ fn done(result: Result<()>) -> Result<Outcome> {
 /// What a PDP is told of it.
 pub(crate) async fn attributes(strategy: &dyn Strategy, resource: &Resource) -> Result<ResourceAttributes> {
     let (reference, _) = resource.reference();
-    let attributes = strategy.attributes(reference).await?.unwrap_or_default();
-    let of = |key: &str| attributes.get(key).cloned();
-    Ok(ResourceAttributes { owner: of("owner"), created_by: of("created_by"), created_at: of("created_at") })
+    Ok(ResourceAttributes::of(&strategy.attributes(reference).await?.unwrap_or_default()))
 }

@@ -107,7 +107,11 @@ impl TenantGuard {
         self.check(mount.wire())
     }
 
-    fn check(&self, mount: &str) -> Result<()> {
+    /// Checks a mount in wire form, as a URI or a prefix has it.
+    ///
+    /// # Errors
+    /// [`Code::TenantMountMismatch`].
+    pub fn check(&self, mount: &str) -> Result<()> {
         if self.mounts.iter().any(|allowed| allowed.wire() == mount) {
             return Ok(());
         }

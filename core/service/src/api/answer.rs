@@ -49,11 +49,10 @@ impl Response {
     }
 
     pub(crate) fn json(status: u16, value: &impl Serialize) -> Self {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(size(value)));
-        if serde_json::to_writer(&mut *bytes, value).is_err() {
-            return Self::error(&baokit_core::Error::new(baokit_core::Code::Internal).into(), false);
+        match baokit_core::to_json(value) {
+            Ok(bytes) => Self::new(status, "application/json", bytes),
+            Err(_) => Self::error(&baokit_core::Error::new(baokit_core::Code::Internal).into(), false),
         }
-        Self::new(status, "application/json", bytes)
     }
 
     pub(crate) fn events(subscription: Subscription) -> Self {
@@ -101,23 +100,6 @@ fn challenge(code: Code, dpop: bool) -> String {
         format!("{scheme} realm=\"secrets\"{error}{algorithms}")
     });
     challenges.collect::<Vec<_>>().join(", ")
-}
-
-fn size(value: &impl Serialize) -> usize {
-    struct Counter(usize);
-    impl std::io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 = self.0.saturating_add(bytes.len());
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counter = Counter(0);
-    // What can't be written is told of when it is written.
-    let _ = serde_json::to_writer(&mut counter, value);
-    counter.0
 }
 
 /// What an operation on this URI came to.

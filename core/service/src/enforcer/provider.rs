@@ -105,15 +105,15 @@ impl<H: Host, S: Store> Enforcer<H, S> {
     }
 
     async fn attributes_at(&self, resource: &Resource) -> Result<ResourceAttributes> {
-        match (self.client_of(resource), self.providers.find(resource.as_str())) {
-            (Some(client), _) if matches!(resource, Resource::Secret(_)) => {
-                // Whatever is mounted there, what a path of it means is known for KVv2 alone.
-                self.verify_mount(client, resource).await?;
-                kv2::attributes(client, resource).await
-            }
-            (Some(_), _) => Ok(ResourceAttributes::default()),
-            (None, Some(provider)) => strategy::attributes(&**provider, resource).await,
-            (None, None) => Ok(ResourceAttributes::default()),
+        if let Some(client) = self.client_of(resource) {
+            let Resource::Secret(uri) = resource else { return Ok(ResourceAttributes::default()) };
+            // Whatever is mounted there, what a path of it means is known for KVv2 alone.
+            self.verify_mount(client, resource).await?;
+            return kv2::attributes(client, uri.uri()).await;
+        }
+        match self.providers.find(resource.as_str()) {
+            Some(provider) => strategy::attributes(&**provider, resource).await,
+            None => Ok(ResourceAttributes::default()),
         }
     }
 

@@ -61,31 +61,35 @@ impl<F: Fn()> Drop for Unfinished<F> {
 impl<H: Host, S: Store> Enforcer<H, S> {
     /// Puts a refusal on record.
     pub(crate) fn refuse(&self, who: &Who<'_>, purpose: Purpose, resource: Option<&Resource>, error: Error) -> Error {
-        let metrics = self.audit.metrics();
-        let effect = if error.code().is_refusal() { Effect::Deny } else { Effect::Error };
-        metrics.decision(effect);
-        metrics.error(error.code().as_str());
-        match error.code() {
-            Code::Core(CoreCode::TenantMountMismatch) => metrics.tenant_violation(),
-            Code::ProofReplayed | Code::TokenReplayed => metrics.anti_replay(),
-            _ => {}
-        }
-        let kind = if effect == Effect::Deny { Kind::Deny } else { Kind::Error };
-        let mut event = self.event(kind, effect, purpose, resource, who.caller(), who.context());
-        event.code = Some(error.code().as_str());
-        self.audit.record(event);
+        self.not_permitted(error.code(), purpose, resource, who.caller(), who.context());
         error
     }
 
     /// Puts on record that nobody waited for a decision.
     pub(super) fn cut_off(&self, purpose: Purpose, resource: &Resource, caller: Option<&Caller>, context: &Context) {
-        let nobody = Caller::anonymous();
-        let code = Code::Core(CoreCode::Indeterminate).as_str();
-        self.audit.metrics().decision(Effect::Error);
-        self.audit.metrics().error(code);
-        let caller = caller.unwrap_or(&nobody);
-        let mut event = self.event(Kind::Error, Effect::Error, purpose, Some(resource), caller, context);
-        event.code = Some(code);
+        let (code, nobody) = (Code::Core(CoreCode::Indeterminate), Caller::anonymous());
+        self.not_permitted(code, purpose, Some(resource), caller.unwrap_or(&nobody), context);
+    }
+
+    fn not_permitted(
+        &self,
+        code: Code,
+        purpose: Purpose,
+        resource: Option<&Resource>,
+        caller: &Caller,
+        context: &Context,
+    ) {
+        let metrics = self.audit.metrics();
+        let (effect, kind) = if code.is_refusal() { (Effect::Deny, Kind::Deny) } else { (Effect::Error, Kind::Error) };
+        metrics.decision(effect);
+        metrics.error(code.as_str());
+        match code {
+            Code::Core(CoreCode::TenantMountMismatch) => metrics.tenant_violation(),
+            Code::ProofReplayed | Code::TokenReplayed => metrics.anti_replay(),
+            _ => {}
+        }
+        let mut event = self.event(kind, effect, purpose, resource, caller, context);
+        event.code = Some(code.as_str());
         self.audit.record(event);
     }
 

@@ -1,5 +1,6 @@
 //! Who asks, as far as it is known by now: identified once, however many operations one request has.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use baokit_core::Host;
@@ -16,22 +17,22 @@ const VERIFIED_FOR: Duration = Duration::from_secs(60);
 /// Who asks.
 pub struct Who<'a> {
     state: State<'a>,
-    context: Context,
+    context: Arc<Context>,
     /// What was shown, and when it was verified: on the monotonic clock, before the issuer was asked.
     verified: Option<(Presented<'a>, Duration)>,
     /// Stands for a caller of whom nothing is known yet.
-    nobody: Caller,
+    nobody: Arc<Caller>,
 }
 
 enum State<'a> {
     /// Authenticated by the host, and not yet looked at.
-    Known(Caller),
+    Known(Arc<Caller>),
     /// Shown and not yet looked at.
     Presented(Presented<'a>),
     /// Verified; its proof, and its token where that may be used once, are not used yet.
-    Verified(Caller, Option<UsedProof>),
+    Verified(Arc<Caller>, Option<UsedProof>),
     /// Nothing stands between it and the policies.
-    Admitted(Caller),
+    Admitted(Arc<Caller>),
     Refused(Error),
 }
 
@@ -44,33 +45,31 @@ impl<'a> Who<'a> {
     /// Whether a proof was used before is for the host to see: the service is not shown it.
     #[must_use]
     pub fn known(caller: Caller) -> Self {
-        Self {
-            context: caller.context.clone(),
-            state: State::Known(caller),
-            verified: None,
-            nobody: Caller::anonymous(),
-        }
+        Self::new(caller.context.clone(), State::Known(Arc::new(caller)))
     }
 
     /// A caller that has passed every check of who it is already.
-    pub(super) fn admitted(caller: Caller) -> Self {
-        Self {
-            context: caller.context.clone(),
-            state: State::Admitted(caller),
-            verified: None,
-            nobody: Caller::anonymous(),
-        }
+    pub(super) fn admitted(caller: Arc<Caller>) -> Self {
+        Self::new(caller.context.clone(), State::Admitted(caller))
     }
 
     /// Whoever shows this.
     #[must_use]
     pub fn presented(presented: Presented<'a>, context: Context) -> Self {
-        Self { context, state: State::Presented(presented), verified: None, nobody: Caller::anonymous() }
+        Self::new(context, State::Presented(presented))
+    }
+
+    fn new(context: Context, state: State<'a>) -> Self {
+        Self { state, context: Arc::new(context), verified: None, nobody: Arc::default() }
     }
 
     /// What is known of the caller by now.
     #[must_use]
     pub fn caller(&self) -> &Caller {
+        self.shared()
+    }
+
+    fn shared(&self) -> &Arc<Caller> {
         match &self.state {
             State::Known(caller) | State::Verified(caller, _) | State::Admitted(caller) => caller,
             State::Presented(_) | State::Refused(_) => &self.nobody,
@@ -81,6 +80,11 @@ impl<'a> Who<'a> {
     #[must_use]
     pub fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// The same, for what outlives the decision.
+    pub(super) fn shared_context(&self) -> Arc<Context> {
+        self.context.clone()
     }
 
     /// Whether it was found out by now who it is.
@@ -98,7 +102,7 @@ impl<'a> Who<'a> {
 
     /// Verifies what was shown, once; and again what was verified [`VERIFIED_FOR`] ago. Whether the token has ended is
     /// asked each time.
-    pub(super) async fn identify<H: Host>(&mut self, bearer: &Bearer, host: &H) -> Result<Caller> {
+    pub(super) async fn identify<H: Host>(&mut self, bearer: &Bearer, host: &H) -> Result<Arc<Caller>> {
         let now = host.now();
         let first = match &self.state {
             State::Known(caller) => match bearer.check_known(caller, now.wall) {
@@ -108,9 +112,9 @@ impl<'a> Who<'a> {
             State::Presented(presented) => match bearer.authenticate(host, presented).await {
                 Ok(authenticated) => {
                     let mut caller = authenticated.caller;
-                    caller.context = self.context.clone();
+                    caller.context.clone_from(&self.context);
                     self.verified = Some((*presented, now.monotonic));
-                    State::Verified(caller, authenticated.proof)
+                    State::Verified(Arc::new(caller), authenticated.proof)
                 }
                 Err(error) => State::Refused(error),
             },
@@ -127,10 +131,8 @@ impl<'a> Who<'a> {
             State::Refused(error) => return Err(error.clone()),
         };
         self.state = first;
-        match &self.state {
-            State::Refused(error) => Err(error.clone()),
-            _ => Ok(self.caller().clone()),
-        }
+        self.unless_refused()?;
+        Ok(self.shared().clone())
     }
 
     /// Uses up the proof, and the token where it may be used once; once, too.
@@ -146,10 +148,11 @@ impl<'a> Who<'a> {
                 Err(error) => State::Refused(error),
             };
         }
-        match &self.state {
-            State::Refused(error) => Err(error.clone()),
-            _ => Ok(()),
-        }
+        self.unless_refused()
+    }
+
+    fn unless_refused(&self) -> Result<()> {
+        self.refusal().map_or(Ok(()), |error| Err(error.clone()))
     }
 }
 

@@ -59,6 +59,12 @@ pub struct ResourceAttributes {
 }
 
 impl ResourceAttributes {
+    /// The keys of a secret's `custom_metadata` that have these names.
+    pub(crate) fn of(metadata: &BTreeMap<String, String>) -> Self {
+        let of = |key: &str| metadata.get(key).cloned();
+        Self { owner: of("owner"), created_by: of("created_by"), created_at: of("created_at") }
+    }
+
     fn is_empty(&self) -> bool {
         self.owner.is_none() && self.created_by.is_none() && self.created_at.is_none()
     }
@@ -172,5 +178,5 @@ pub(super) fn many(questions: &[Question<'_>]) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 fn body(value: &impl Serialize) -> Result<Zeroizing<Vec<u8>>> {
-    serde_json::to_vec(value).map(Zeroizing::new).map_err(|_| unreachable("the question can't be written as JSON"))
+    baokit_core::to_json(value).map_err(|_| unreachable("the question can't be written as JSON"))
 }
